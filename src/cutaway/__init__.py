@@ -1,0 +1,1 @@
+"""Cutaway: a Transformer language model with its side removed, while it still runs."""

@@ -1,0 +1,1 @@
+"""What can be read: the declared parameters and sites."""
