@@ -44,7 +44,7 @@ class Parameters(Mapping[str, np.ndarray]):
         self.declared: dict[str, Parameter] = declared_parameters(config)
         self._read = read
         self._stored: dict[str, Any] = {}
-        self._blocks: dict[int, SimpleNamespace] = {}
+        self._namespaces: dict[str, SimpleNamespace] = {}
         self._lock = threading.RLock()
 
     def stored(self, name: str) -> Any:
@@ -67,29 +67,24 @@ class Parameters(Mapping[str, np.ndarray]):
                 self._stored[name] = array
         return self._stored[name]
 
-    def get_stored(self, name: str) -> Any:
-        """As `stored`, but None for a parameter that this model does not have."""
-        return self.stored(name) if name in self else None
-
     def block(self, i: int) -> SimpleNamespace:
         """The parameters of block `i` for its equations: `w.ln1.w`, `w.attn.W_Q`, `w.mlp.b_in` (None if absent)."""
-        found = self._blocks.get(i)
+        found = self._namespaces.get(f"blocks.{i}")
         if found is None:
-            found = self._blocks[i] = self._namespace(f"blocks.{i}.")
+            parts = {part: self.namespace(f"blocks.{i}.{part}") for part in ("ln1", "attn", "ln2", "mlp")}
+            found = self._namespaces[f"blocks.{i}"] = SimpleNamespace(**parts)
         return found
 
-    def _namespace(self, prefix: str) -> SimpleNamespace:
-        root = SimpleNamespace(
-            ln1=SimpleNamespace(w=None, b=None),
-            ln2=SimpleNamespace(w=None, b=None),
-            attn=SimpleNamespace(b_Q=None, b_K=None, b_V=None, b_O=None),
-            mlp=SimpleNamespace(b_in=None, b_out=None),
-        )
-        for name in self.declared:
-            if name.startswith(prefix):
-                part, leaf = name[len(prefix) :].split(".", 1)
-                setattr(getattr(root, part), leaf.replace(".", "_"), self.stored(name))
-        return root
+    def namespace(self, prefix: str) -> SimpleNamespace:
+        """The parameters under `prefix` ("ln_final", "blocks.3.attn") as attributes; absent biases are None."""
+        found = self._namespaces.get(prefix)
+        if found is None:
+            found = SimpleNamespace(b=None, b_Q=None, b_K=None, b_V=None, b_O=None, b_in=None, b_out=None)
+            for name in self.declared:
+                if name.startswith(prefix + "."):
+                    setattr(found, name[len(prefix) + 1 :].replace(".", "_"), self.stored(name))
+            self._namespaces[prefix] = found
+        return found
 
     def __getitem__(self, name: str) -> Any:
         if name == "W_U" and self.config.tied:

@@ -1,0 +1,1 @@
+"""The models, as equations: one file an architecture, each readable from top to bottom beside its paper."""

@@ -1,0 +1,43 @@
+"""`tap`: the only way to read or change a computation.
+
+A model is a function of arrays that takes one callable, `tap(site, value) -> value`. Recording returns the value
+unchanged (the same object) and keeps it; intervening returns another. `tap.wants(site)` says whether anybody
+listens, so that a fused function can leave out what nobody asked for. `tap.within(prefix)` is the same tap for
+names without that prefix: block code says `tap("attn.q", q)` and stays as in a textbook.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Tap(Protocol):
+    """What a model file sees of the outside world."""
+
+    def __call__(self, site: str, value: Any) -> Any:
+        """The value to go on with: `value` itself, or what somebody put in its place."""
+        ...
+
+    def wants(self, site: str) -> bool:
+        """Whether anybody reads or changes `site`."""
+        ...
+
+    def within(self, prefix: str) -> Tap:
+        """This tap, for names relative to `prefix` ("blocks.3.")."""
+        ...
+
+
+class Silent:
+    """Nobody listens: the cost of a tap is one call."""
+
+    def __call__(self, site: str, value: Any) -> Any:
+        return value
+
+    def wants(self, site: str) -> bool:
+        return False
+
+    def within(self, prefix: str) -> Tap:
+        return self
+
+
+SILENT = Silent()
