@@ -1,0 +1,1 @@
+"""Arithmetic on weights as a file stores them."""
