@@ -1,1 +1,155 @@
-"""What can be read: the declared parameters and sites."""
+"""What can be read: the sites of a model, resolved from the one table for its configuration.
+
+`declared(config)` gives every site by its full name (`blocks.3.attn.pattern`); `canonical` turns an alias into such a
+name; `matching` expands globs.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cutaway.config import ModelConfig
+from cutaway.errors import UnknownSite, did_you_mean
+from cutaway.sites.parameters import declared_parameters
+from cutaway.sites.table import AFTER, BEFORE, BLOCK, Formula, Input, Row
+
+CONSTANTS: Mapping[str, tuple[str, ...]] = {
+    "rope.cos": ("pos", "pair"),
+    "rope.sin": ("pos", "pair"),
+    "mask": ("q_pos", "k_pos"),
+}
+
+FEATURE_AXES = ("d_model", "d_head", "d_mlp", "vocab", "one")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A declared site of one model. `inputs` carry full names; `block` is None before and after the blocks."""
+
+    name: str
+    template: str
+    block: int | None
+    axes: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    formula: Formula
+    latex: str
+    meaning: str
+    source: str
+    dtype: str = "float32"
+
+    @property
+    def feature(self) -> str:
+        """The last axis: what `feature=` selects."""
+        return self.axes[-1]
+
+
+@functools.lru_cache(maxsize=16)
+def declared(config: ModelConfig) -> Mapping[str, Site]:
+    """Every site of a model of this shape, by full name, in the order of the computation."""
+    parameters = set(declared_parameters(config)) | {"W_U"}
+    rows: list[tuple[str, int | None, Row]] = [(row.name, None, row) for row in BEFORE if row.when(config)]
+    block_rows = [row for row in BLOCK if row.when(config)]
+    for i in range(config.n_layer):
+        rows += [(f"blocks.{i}.{row.name}", i, row) for row in block_rows]
+    rows += [(row.name, None, row) for row in AFTER if row.when(config)]
+    sites = {name for name, _, _ in rows}
+    resolved = {}
+    for name, block, row in rows:
+        inputs = tuple(
+            Input(found, each.index, each.optional)
+            for each in row.inputs
+            if (found := _resolve(each, block, sites, parameters, config)) is not None
+        )
+        template = row.name if block is None else "blocks.{i}." + row.name
+        absent = any(each.optional for each in row.inputs) and not any(each.optional for each in inputs)
+        latex = re.sub(r"\s*\[\[.*?\]\]", "", row.latex) if absent else re.sub(r"\[\[|\]\]", "", row.latex)
+        meaning, source = row.meaning, row.source
+        resolved[name] = Site(name, template, block, row.axes, inputs, row.formula, latex, meaning, source)
+    return resolved
+
+
+def _resolve(
+    each: Input, block: int | None, sites: set[str], parameters: set[str], config: ModelConfig
+) -> str | None:
+    """The full name of the first alternative that this model has, or None for an absent optional input."""
+    for name in each.name.split("|"):
+        if name in ("embed", "pos_embed"):
+            if block == 0 and name in sites:
+                return name
+            continue
+        if name == "resid_post@before":
+            if block:
+                return f"blocks.{block - 1}.resid_post"
+            continue
+        if name == "resid_post@last":
+            return f"blocks.{config.n_layer - 1}.resid_post"
+        if name in CONSTANTS:
+            return name
+        full = name if block is None else f"blocks.{block}.{name}"
+        for known in (full, name):
+            if known in sites or known in parameters:
+                return known
+    assert each.optional, each.name
+    return None
+
+
+def site_axes(config: ModelConfig, n_pos: int, n_keys: int) -> dict[str, int]:
+    """The length of every axis in a run of `n_pos` rows over `n_keys` keys."""
+    return {
+        "pos": n_pos,
+        "q_pos": n_pos,
+        "k_pos": n_keys,
+        "head": config.n_head,
+        "kv_head": config.n_kv_head,
+        "d_head": config.d_head,
+        "d_model": config.d_model,
+        "d_mlp": config.d_mlp,
+        "vocab": config.n_vocab,
+        "one": 1,
+    }
+
+
+def canonical(config: ModelConfig, name: str) -> str:
+    """The declared name behind `name`: itself, or TransformerLens' spelling with `hook_`. Raises `UnknownSite`."""
+    sites = declared(config)
+    if name in sites:
+        return name
+    head, _, last = name.rpartition(".")
+    plain = last.removeprefix("hook_")
+    candidate = f"{head}.{plain}" if head else plain
+    if candidate in sites:
+        return candidate
+    raise UnknownSite(
+        f'there is no site "{name}" in this model{did_you_mean(candidate, sites)}' + _layer_hint(config, candidate)
+    )
+
+
+def _layer_hint(config: ModelConfig, name: str) -> str:
+    pieces = name.split(".")
+    if len(pieces) > 2 and pieces[0] == "blocks" and pieces[1].isdigit() and int(pieces[1]) >= config.n_layer:
+        return f" It has blocks 0 to {config.n_layer - 1}."
+    return ""
+
+
+def matching(config: ModelConfig, patterns: str | Iterable[str]) -> list[str]:
+    """Declared names that match any of the globs (`blocks.*.attn.pattern`), in the order of the computation.
+
+    Raises `UnknownSite` for a pattern that matches nothing.
+    """
+    wanted: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        if any(character in pattern for character in "*?["):
+            plain = pattern.replace("hook_", "")
+            found = fnmatch.filter(declared(config), plain)
+            if not found:
+                raise UnknownSite(
+                    f'no site of this model matches "{pattern}"; names look like blocks.0.attn.pattern.'
+                )
+            wanted.update(found)
+        else:
+            wanted.add(canonical(config, pattern))
+    return [name for name in declared(config) if name in wanted]
