@@ -1,0 +1,302 @@
+"""A tokenizer from the metadata of a GGUF file alone.
+
+`tokenizer.ggml.model` names the kind: "gpt2" is byte-level BPE, cut into words by the rule that
+`tokenizer.ggml.pre` names; "llama" is SentencePiece BPE, whose merges follow from the pieces' scores. The rules are
+those of the models' own tokenizers, so the ids are too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+
+from cutaway.errors import BadTokenizer, did_you_mean
+from cutaway.tokenizers.merges import Merges
+from cutaway.tokenizers.pieces import BYTE_PIECE, SPACE_MARK, Spelling
+from cutaway.tokenizers.tokenizer import Tokenizer, Vocabulary, twin
+
+# tokenizer.ggml.token_type
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+
+MAX_VOCABULARY = 4_000_000
+
+# Control tokens that end a turn or a text, by name; a file names at most one of them as its end.
+ENDS = ("<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>")
+
+# A word, as Llama 3 and Qwen 2 cut text: contraction | letters | digits | other signs | line ends | spaces.
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def _gpt2() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+
+
+def _single_digits() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), _gpt2()])
+
+
+def _split(pattern: str) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+def _llama3() -> pre_tokenizers.PreTokenizer:
+    return _split(_WORDS % "{1,3}")
+
+
+def _qwen2() -> pre_tokenizers.PreTokenizer:
+    return _split(_WORDS % "")
+
+
+# How `tokenizer.ggml.pre` cuts text into words.
+PRE_TOKENIZERS = {
+    "gpt-2": _gpt2,
+    "gpt2": _gpt2,
+    "mpt": _gpt2,
+    "smollm": _single_digits,
+    "starcoder": _single_digits,
+    "refact": _single_digits,
+    "llama-bpe": _llama3,
+    "llama3": _llama3,
+    "llama-v3": _llama3,
+    "qwen2": _qwen2,
+    "deepseek-r1-qwen": _qwen2,
+}
+# Takes a word that is in the vocabulary as it is, and starts a text with BOS where the file does not say.
+LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
+# Composes characters first (é = e + ́), as the Qwen tokenizers do.
+COMPOSED = ("qwen2",)
+# Files written before `tokenizer.ggml.pre` existed: only what the architecture settles.
+OF_ARCHITECTURE = {"gpt2": "gpt-2", "qwen2": "qwen2", "qwen3": "qwen2"}
+
+
+def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
+    """Raises `BadTokenizer` when the metadata is incomplete, contradicts itself or names an unknown kind."""
+    model = _value(metadata, "model", str)
+    if model is None:
+        raise BadTokenizer(
+            "the GGUF metadata has no tokenizer.ggml.model, so the file carries no tokenizer; run it on token ids."
+        )
+    if model not in BUILDERS:
+        raise BadTokenizer(
+            f'unknown tokenizer.ggml.model "{model}"{did_you_mean(model, BUILDERS)} Cutaway reads "gpt2" (byte-level'
+            ' BPE) and "llama" (SentencePiece BPE).'
+        )
+    return Tokenizer(BUILDERS[model](metadata))
+
+
+def _byte_level(metadata: Mapping[str, Any]) -> Vocabulary:
+    pre = _value(metadata, "pre", str)
+    if pre is None or pre == "default":
+        pre = OF_ARCHITECTURE.get(str(metadata.get("general.architecture")), pre)
+    if pre not in PRE_TOKENIZERS:
+        known = ", ".join(PRE_TOKENIZERS)
+        raise BadTokenizer(
+            f'unknown tokenizer.ggml.pre "{pre}"; Cutaway knows {known}; use a tokenizer.json instead.'
+        )
+    pieces, ids, types = _pieces(metadata)
+    unreachable = {piece for piece, kind in zip(pieces, types, strict=True) if kind in (CONTROL, UNKNOWN)}
+    pairs = []
+    for merge in _texts(metadata, "merges"):
+        at = merge.find(" ", 1)
+        if at < 1 or at + 1 == len(merge):
+            raise BadTokenizer(f"the merge {merge!r} is not two pieces with a space between them.")
+        pair = (merge[:at], merge[at + 1 :])
+        if pair[0] + pair[1] not in unreachable:  # no plain text may become a control token
+            pairs.append(pair)
+    backend = tokenizers.Tokenizer(_bpe(ids, pairs, ignore_merges=pre in LLAMA3))
+    if pre in COMPOSED:
+        backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = PRE_TOKENIZERS[pre]()
+    backend.decoder = decoders.ByteLevel()
+    merges = Merges(pairs, byte_fallback=False)
+    return _finished(metadata, backend, "byte-level", pieces, types, merges, add_bos=pre in LLAMA3)
+
+
+def _sentencepiece(metadata: Mapping[str, Any]) -> Vocabulary:
+    pieces, ids, types = _pieces(metadata)
+    scores = _numbers(metadata, "scores", len(pieces))
+    mergeable = {piece: id for piece, id in ids.items() if types[id] in (NORMAL, UNUSED)}
+    # SentencePiece joins the neighbours whose union scores best: that is BPE with every split of every piece as
+    # a merge, best piece first. Equal scores (some files have only one) fall back on the order of the vocabulary.
+    found: list[tuple[float, int, int, str, str]] = []
+    for piece, id in mergeable.items():
+        for cut in range(1, len(piece)):
+            left, right = piece[:cut], piece[cut:]
+            if left in mergeable and right in mergeable:
+                found.append((-scores[id], id, -cut, left, right))
+    found.sort()
+    pairs = [(left, right) for *_, left, right in found]
+    unk = _id(metadata, "unknown_token_id", len(pieces))
+    if unk is None and UNKNOWN in types:
+        unk = types.index(UNKNOWN)
+    backend = tokenizers.Tokenizer(
+        _bpe(ids, pairs, byte_fallback=True, fuse_unk=True, unk_token=None if unk is None else pieces[unk])
+    )
+    prefixed = _value(metadata, "add_space_prefix", bool)
+    marks = normalizers.Replace(" ", SPACE_MARK)
+    steps = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
+    if prefixed is False:
+        backend.normalizer = marks
+    else:
+        backend.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE_MARK), marks])
+        steps.append(decoders.Strip(content=" ", left=1, right=0))
+    backend.decoder = decoders.Sequence(steps)
+    merges = Merges(pairs, byte_fallback=True)
+    return _finished(metadata, backend, "sentencepiece", pieces, types, merges, add_bos=True)
+
+
+BUILDERS = {"gpt2": _byte_level, "llama": _sentencepiece}
+
+
+def _finished(
+    metadata: Mapping[str, Any],
+    backend: tokenizers.Tokenizer,
+    spelling: Spelling,
+    pieces: Sequence[str],
+    types: Sequence[int],
+    merges: Merges,
+    add_bos: bool,
+) -> Vocabulary:
+    n_vocab = len(pieces)
+    eos = _id(metadata, "eos_token_id", n_vocab)
+    bos = _id(metadata, "bos_token_id", n_vocab)
+    ends = {eos, *(_id(metadata, f"{name}_token_id", n_vocab) for name in ("eot", "eom"))} - {None}
+    ends |= {id for id, piece in enumerate(pieces) if types[id] in (CONTROL, USER_DEFINED) and piece in ENDS}
+    added: list[tuple[int, AddedToken]] = []
+    for id, (piece, kind) in enumerate(zip(pieces, types, strict=True)):
+        if piece and kind in (CONTROL, UNKNOWN, USER_DEFINED):
+            marked = kind != USER_DEFINED or id in ends or (piece.startswith("<|") and piece.endswith("|>"))
+            added.append((id, AddedToken(piece, special=marked, normalized=False)))
+    backend.add_tokens([token for _, token in added])
+    said = _value(metadata, "add_bos_token", bool)
+    prefix = (bos,) if bos is not None and (add_bos if said is None else said) else ()
+    suffix = (eos,) if eos is not None and _value(metadata, "add_eos_token", bool) else ()
+    first = [eos] if eos is not None else []
+    return Vocabulary(
+        backend=backend,
+        literal=twin(backend, added),
+        spelling=spelling,
+        n_vocab=n_vocab,
+        added={id: (token.content, token.special) for id, token in added},
+        merges=merges,
+        bos_id=bos,
+        eos_ids=tuple(first + sorted(id for id in ends if id is not None and id != eos)),
+        unk_id=_id(metadata, "unknown_token_id", n_vocab),
+        pad_id=_id(metadata, "padding_token_id", n_vocab),
+        prefix=prefix,
+        suffix=suffix,
+        chat_template=_template(metadata),
+    )
+
+
+def _bpe(ids: dict[str, int], pairs: list[tuple[str, str]], **options: Any) -> models.BPE:
+    try:
+        return models.BPE(vocab=ids, merges=pairs, **options)
+    except Exception as error:
+        for left, right in pairs:
+            for piece in (left, right, left + right):
+                if piece not in ids:
+                    raise BadTokenizer(
+                        f'the merge "{left} {right}" needs the piece "{piece}", which tokenizer.ggml.tokens does not have.'
+                    ) from None
+        raise BadTokenizer(f"the vocabulary and its merges do not fit together: {error}.") from None
+
+
+def _pieces(metadata: Mapping[str, Any]) -> tuple[list[str], dict[str, int], list[int]]:
+    """The pieces by id, the ids by piece, and the types (all normal when the file has none)."""
+    pieces = _texts(metadata, "tokens")
+    if not pieces:
+        raise BadTokenizer("tokenizer.ggml.tokens is empty; a vocabulary has at least one piece.")
+    ids = {piece: id for id, piece in enumerate(pieces)}
+    if len(ids) != len(pieces):
+        for id, piece in enumerate(pieces):
+            if ids[piece] != id:
+                raise BadTokenizer(f"tokenizer.ggml.tokens has {piece!r} twice, as ids {id} and {ids[piece]}.")
+    if "tokenizer.ggml.token_type" not in metadata:
+        return pieces, ids, [NORMAL] * len(pieces)
+    return pieces, ids, [int(kind) for kind in _numbers(metadata, "token_type", len(pieces))]
+
+
+def _array(metadata: Mapping[str, Any], name: str) -> list[Any]:
+    key = f"tokenizer.ggml.{name}"
+    values = metadata.get(key)
+    if values is None:
+        raise BadTokenizer(f"the GGUF metadata has no {key}, which its tokenizer needs.")
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
+        raise BadTokenizer(f"{key} is a {type(values).__name__}; expected an array.")
+    if len(values) > MAX_VOCABULARY:
+        raise BadTokenizer(f"{key} has {len(values):,} entries; expected at most {MAX_VOCABULARY:,}.")
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
+def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
+    values = _array(metadata, name)
+    for at, value in enumerate(values):
+        if type(value) is not str:
+            values[at] = _text(value, f"tokenizer.ggml.{name}[{at}]")
+    try:
+        "".join(values).encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadTokenizer(f"tokenizer.ggml.{name} holds text that is not UTF-8; the file is damaged.") from None
+    return values
+
+
+def _text(value: object, what: str) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return bytes(value).decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadTokenizer(f"{what} is not UTF-8 text ({bytes(value)[:16]!r}); the file is damaged.") from None
+    raise BadTokenizer(f"{what} is a {type(value).__name__}; expected text.")
+
+
+def _numbers(metadata: Mapping[str, Any], name: str, expected: int) -> list[float]:
+    values = _array(metadata, name)
+    if len(values) != expected:
+        raise BadTokenizer(
+            f"tokenizer.ggml.{name} has {len(values):,} entries for {expected:,} tokens; the counts must be equal."
+        )
+    for at, value in enumerate(values):
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise BadTokenizer(f"tokenizer.ggml.{name}[{at}] is {value!r}; expected a finite number.")
+    return values
+
+
+def _value(metadata: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = metadata.get(f"tokenizer.ggml.{name}")
+    if value is None:
+        return None
+    if kind is bool and type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    if kind is str and isinstance(value, (str, bytes)):
+        return _text(value, f"tokenizer.ggml.{name}")
+    raise BadTokenizer(f"tokenizer.ggml.{name} is {value!r:.60}; expected a {'flag' if kind is bool else 'text'}.")
+
+
+def _id(metadata: Mapping[str, Any], name: str, n_vocab: int) -> int | None:
+    value = metadata.get(f"tokenizer.ggml.{name}")
+    if value is None:
+        return None
+    try:
+        id = int(value)
+    except (TypeError, ValueError):
+        raise BadTokenizer(f"tokenizer.ggml.{name} is {value!r:.60}; expected a token id.") from None
+    if not 0 <= id < n_vocab:
+        raise BadTokenizer(f"tokenizer.ggml.{name} is {id}; the vocabulary has ids 0 to {n_vocab - 1}.")
+    return id
+
+
+def _template(metadata: Mapping[str, Any]) -> str | None:
+    value = metadata.get("tokenizer.chat_template")
+    return None if value is None else _text(value, "tokenizer.chat_template")
