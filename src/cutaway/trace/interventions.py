@@ -1,0 +1,354 @@
+"""Interventions as data: where (site, head, position, feature), and what (zero, mean, scale, add, set, patch).
+
+    model.intervene({"blocks.3.attn.z": zero(head=2), "blocks.*.mlp_out": scale(0.5, pos=slice(4, None))})
+
+Positions count from the start of the text, in a trace, while generating and with the cache alike. A Python function
+`value -> value` is as good; it is called again at every replay, so it must be pure.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from cutaway.config import ModelConfig
+from cutaway.errors import BadSelection
+from cutaway.sites import Site, declared, matching
+from cutaway.trace.selection import Index, axis_of, pick
+
+Array = Any
+POSITIONS = ("pos", "q_pos")
+
+
+class Readable(Protocol):
+    """What `patch` takes values from: a `Trace`."""
+
+    def read(self, site: str, **selection: Index) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """One change to one kind of value. Made by `zero mean scale add set_to patch function`; bound to its site by
+    `bind`, which checks that they fit."""
+
+    action: str
+    selection: Mapping[str, Index] = field(default_factory=dict)
+    value: np.ndarray | None = None
+    function: Callable[[Array], Array] | None = None
+    positionwise: bool = False
+    trace: Readable | None = None
+    from_pos: Index | None = None
+    site: str = ""
+
+    @property
+    def needs_whole_run(self) -> bool:
+        """Whether what it does at one position depends on later ones, so that nothing may be cached."""
+        if self.action == "call":
+            return not self.positionwise
+        if self.action == "mean" and self.value is None:
+            return True
+        return any(_counts_from_end(self.selection[name]) for name in self.selection if name in POSITIONS)
+
+    def bind(self, site: Site, sizes: Mapping[str, int]) -> Intervention:
+        """This intervention at `site`; `sizes` of the axes that do not depend on the text. Raises `BadSelection`."""
+        named = {axis_of(site, name): index for name, index in self.selection.items()}
+        for axis, index in named.items():
+            if axis in sizes:
+                pick(index, sizes[axis], axis, site.name)
+        bound = replace(self, selection=named, site=site.name)
+        if self.trace is not None:
+            bound = _patched(bound, site, self.trace)
+        if bound.value is None:
+            return bound
+        if bound.value.ndim > len(site.axes):
+            raise BadSelection(
+                f"the array for {site.name} has {bound.value.ndim} axes; the site has {len(site.axes)}:"
+                f" {', '.join(site.axes)}."
+            )
+        at = _position_axis(site)
+        if bound.action == "mean" and bound.value.ndim == len(site.axes):
+            return replace(bound, value=np.asarray(bound.value.mean(axis=at, keepdims=True, dtype=np.float32)))
+        span, at_pos = bound._span(site, site.axes[at]), named.get(site.axes[at])
+        if span not in (None, 1) and at_pos is not None and not isinstance(at_pos, slice) and span != np.size(at_pos):
+            raise BadSelection(
+                f"the array for {site.name} has {span} positions; {np.size(at_pos)} are selected by {site.axes[at]}=."
+            )
+        return bound
+
+    def apply(self, value: Array, site: Site, positions: np.ndarray, n_pos: int) -> Array:
+        """`value` with the change made, as a new array. `positions`: where its rows stand in the text, which has
+        `n_pos` positions."""
+        if self.function is not None:
+            return _checked(self.function(value), value, site)
+        picked, rows = self._picked(value, site, positions, n_pos)
+        if any(len(each) == 0 for each in picked):
+            return value
+        grid = np.ix_(*picked)
+        old = value[grid]
+        new = self._new(old, value, picked, site, rows)
+        try:
+            changed = np.array(value, copy=True)
+            changed[grid] = new
+        except ValueError:
+            raise BadSelection(
+                f"the array for {site.name} has the shape {list(np.shape(new))}; the selected part is"
+                f" {list(old.shape)} ({', '.join(site.axes)})."
+            ) from None
+        return changed
+
+    def _picked(
+        self, value: Array, site: Site, positions: np.ndarray, n_pos: int
+    ) -> tuple[list[np.ndarray], np.ndarray | None]:
+        """The indices along each axis of `value`, and which rows of the intervention's own array they take."""
+        picked: list[np.ndarray] = []
+        own_rows = None
+        for axis, length in zip(site.axes, value.shape, strict=True):
+            index = self.selection.get(axis)
+            if axis in POSITIONS:
+                span = self._span(site, axis)
+                if index is None:
+                    chosen = np.arange(n_pos if span is None else min(span, n_pos))
+                elif _counts_from_end(index):
+                    chosen = pick(index, n_pos, axis, site.name)
+                else:  # a position that the text has not reached yet is simply not there
+                    chosen = np.arange(n_pos)[index] if isinstance(index, slice) else np.atleast_1d(np.asarray(index))
+                local = {int(at): row for row, at in enumerate(positions)}
+                pairs = [(local[int(at)], own) for own, at in enumerate(chosen) if int(at) in local]
+                picked.append(np.array([row for row, _ in pairs], dtype=np.intp))
+                own_rows = np.array([own for _, own in pairs], dtype=np.intp) if span not in (None, 1) else None
+            elif index is None:
+                picked.append(np.arange(length))
+            elif axis == "k_pos" and not _counts_from_end(index):
+                picked.append(_forward(index, length))
+            else:
+                picked.append(pick(index, length, axis, site.name))
+        return picked, own_rows
+
+    def _span(self, site: Site, axis: str) -> int | None:
+        """How many positions the intervention's own array has, or None when it has no such axis."""
+        if self.value is None:
+            return None
+        at = site.axes.index(axis) - (len(site.axes) - self.value.ndim)
+        return None if at < 0 else int(self.value.shape[at])
+
+    def _new(self, old: Array, value: Array, picked: list[np.ndarray], site: Site, rows: np.ndarray | None) -> Array:
+        if self.action == "zero":
+            return np.zeros_like(old)
+        at = _position_axis(site)
+        if self.value is None:  # the mean over this run
+            average = np.asarray(value.mean(axis=at, keepdims=True, dtype=np.float32))
+            return average[np.ix_(*(np.zeros(1, np.intp) if i == at else each for i, each in enumerate(picked)))]
+        given = self.value
+        lead = len(site.axes) - given.ndim
+        for own in range(given.ndim):
+            axis = own + lead
+            if axis == at:
+                given = given if rows is None else np.take(given, rows, axis=own)
+            elif given.shape[own] == value.shape[axis] != len(picked[axis]):
+                given = np.take(given, picked[axis], axis=own)  # an array of the whole site: its selected part
+        if self.action == "scale":
+            return old * given
+        return old + given if self.action == "add" else given
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON. Raises `BadSelection` for a Python function, which is not data."""
+        if self.function is not None:
+            raise BadSelection(f"the change to {self.site} is a Python function, which cannot be saved as data.")
+        return {
+            "site": self.site,
+            "action": self.action,
+            "selection": {axis: _index_to_json(index) for axis, index in self.selection.items()},
+            "value": None if self.value is None else self.value.tolist(),
+        }
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> tuple[str, Intervention]:
+        """(site, intervention) from what `to_dict` gave. Raises `BadSelection`."""
+        unknown = set(values) - {"site", "action", "selection", "value"}
+        action = values.get("action")
+        if unknown or not isinstance(values.get("site"), str) or action not in ACTIONS:
+            raise BadSelection(
+                f"not an intervention: {json.dumps(dict(values))[:80]}; expected site, action (one of"
+                f" {', '.join(ACTIONS)}), selection and value."
+            )
+        raw = values.get("value")
+        if (raw is None) != (action == "zero" or (action == "mean" and raw is None)):
+            raise BadSelection(f'the action "{action}" on {values["site"]} needs a value.')
+        try:
+            value = None if raw is None else np.asarray(raw, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise BadSelection(f"the value for {values['site']} is not an array of numbers.") from None
+        selection = {axis: _index_of_json(index) for axis, index in dict(values.get("selection") or {}).items()}
+        return values["site"], cls(str(action), selection, value)
+
+
+ACTIONS = ("zero", "mean", "scale", "add", "set")
+
+
+def zero(**selection: Index) -> Intervention:
+    """Nothing: 0 at `head= kv_head= pos= q_pos= k_pos= feature=` (all that is not named)."""
+    return Intervention("zero", selection)
+
+
+def mean(array: Any = None, **selection: Index) -> Intervention:
+    """The mean over this run's positions, or over those of `array` (the site's axes, any number of positions; an
+    array without the position axis is taken as the mean itself)."""
+    return Intervention("mean", selection, None if array is None else _float32(array))
+
+
+def scale(factor: Any, **selection: Index) -> Intervention:
+    """Times `factor` (a number, or an array that broadcasts to what is selected)."""
+    return Intervention("scale", selection, _float32(factor))
+
+
+def add(array: Any, **selection: Index) -> Intervention:
+    """Plus `array` (broadcasts to what is selected): steering, along a direction of the residual stream say.
+
+    An array with a position axis and no `pos=` stands for positions 0, 1, …; later ones stay as they are.
+    """
+    return Intervention("add", selection, _float32(array))
+
+
+def set_to(array: Any, **selection: Index) -> Intervention:
+    """`array` in place of what is there (broadcasts to what is selected; positions as in `add`)."""
+    return Intervention("set", selection, _float32(array))
+
+
+def patch(trace: Readable, *, from_pos: Index | None = None, **selection: Index) -> Intervention:
+    """What `trace`, of another text or another model, has at the same site and selection.
+
+    `from_pos`: the positions to take there, where they differ from `pos=` here.
+    """
+    return Intervention("patch", selection, trace=trace, from_pos=from_pos)
+
+
+def function(change: Callable[[Array], Array], *, positionwise: bool = False) -> Intervention:
+    """`change(value) -> value`, called again at every replay. `positionwise`: what it does to a row depends on that
+    row alone, so that generation may keep its cache (otherwise each step computes the whole text again)."""
+    return Intervention("call", function=change, positionwise=positionwise)
+
+
+class Interventions:
+    """What acts in a pass, bound to the sites of one model, in the order in which it was nested."""
+
+    def __init__(self, config: ModelConfig, bound: Sequence[Intervention] = ()) -> None:
+        self.config = config
+        self.bound = tuple(bound)
+        self.sites = frozenset(each.site for each in self.bound)
+        self.needs_whole_run = any(each.needs_whole_run for each in self.bound)
+
+    def __bool__(self) -> bool:
+        return bool(self.bound)
+
+    def with_these(self, changes: Mapping[str, Any]) -> Interventions:
+        """Those here, then `changes`: site (alias or glob) -> intervention, function, or a list of either.
+
+        Raises `UnknownSite` or `BadSelection`.
+        """
+        config = self.config
+        sizes = {"head": config.n_head, "kv_head": config.n_kv_head, "d_model": config.d_model, "one": 1}
+        sizes |= {"d_head": config.d_head, "d_mlp": config.d_mlp, "vocab": config.n_vocab}
+        bound = list(self.bound)
+        for pattern, given in changes.items():
+            several = given if isinstance(given, list | tuple) else [given]
+            for name in matching(config, pattern):
+                for each in several:
+                    if not isinstance(each, Intervention):
+                        if not callable(each):
+                            raise BadSelection(
+                                f"the change to {name} is a {type(each).__name__}; expected cutaway.zero(…) and"
+                                " the like, or a function of the value."
+                            )
+                        each = function(each)
+                    bound.append(each.bind(declared(config)[name], sizes))
+        return Interventions(config, bound)
+
+    def edits(
+        self, positions: np.ndarray, n_pos: int, skip: Iterable[str] = ()
+    ) -> dict[str, list[Callable[[Array], Array]]]:
+        """For `Listening`: site -> the changes, for a pass whose rows stand at `positions` of `n_pos`."""
+        sites = declared(self.config)
+        found: dict[str, list[Callable[[Array], Array]]] = {}
+        for each in self.bound:
+            if each.site not in skip:
+                site = sites[each.site]
+                edit = functools.partial(each.apply, site=site, positions=positions, n_pos=n_pos)
+                found.setdefault(each.site, []).append(edit)
+        return found
+
+    def to_list(self) -> list[dict[str, Any]]:
+        return [each.to_dict() for each in self.bound]
+
+    @classmethod
+    def of(cls, config: ModelConfig, values: Iterable[Mapping[str, Any]]) -> Interventions:
+        """From what `to_list` gave."""
+        found = cls(config)
+        for each in values:
+            site, intervention = Intervention.of(each)
+            found = found.with_these({site: intervention})
+        return found
+
+
+def _patched(bound: Intervention, site: Site, trace: Readable) -> Intervention:
+    there = {
+        axis: [index] if isinstance(index, int | np.integer) else index for axis, index in bound.selection.items()
+    }
+    if bound.from_pos is not None:
+        axis = site.axes[_position_axis(site)]
+        there[axis] = [bound.from_pos] if isinstance(bound.from_pos, int | np.integer) else bound.from_pos
+    value = np.array(trace.read(site.name, **there), dtype=np.float32)
+    return replace(bound, action="set", value=value, trace=None, from_pos=None)
+
+
+def _position_axis(site: Site) -> int:
+    return next(at for at, axis in enumerate(site.axes) if axis in POSITIONS)  # every site has one
+
+
+def _checked(new: Array, old: Array, site: Site) -> Array:
+    if getattr(new, "shape", None) != old.shape or new.dtype != old.dtype:
+        got = f"{getattr(new, 'dtype', type(new).__name__)} {list(getattr(new, 'shape', []))}"
+        raise BadSelection(
+            f"the function for {site.name} gave {got}; expected {old.dtype} {list(old.shape)}, as it received."
+        )
+    return new
+
+
+def _float32(array: Any) -> np.ndarray:
+    try:
+        return np.asarray(array, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise BadSelection("the value of an intervention is not an array of numbers.") from None
+
+
+def _counts_from_end(index: Index) -> bool:
+    if isinstance(index, slice):
+        return any(bound is not None and bound < 0 for bound in (index.start, index.stop, index.step))
+    return bool((np.asarray(index) < 0).any())
+
+
+def _forward(index: Index, length: int) -> np.ndarray:
+    """Indices counted from the start; what lies beyond `length` is left out."""
+    if isinstance(index, slice):
+        return np.arange(length)[index]
+    return np.array([i for i in np.atleast_1d(np.asarray(index)) if i < length], dtype=np.intp)
+
+
+def _index_to_json(index: Index) -> Any:
+    if isinstance(index, slice):
+        return {"start": index.start, "stop": index.stop, "step": index.step}
+    return index.tolist() if isinstance(index, np.ndarray) else int(index) if isinstance(index, np.integer) else index
+
+
+def _index_of_json(index: Any) -> Index:
+    if isinstance(index, dict):
+        return slice(index.get("start"), index.get("stop"), index.get("step"))
+    if isinstance(index, bool) or not (
+        isinstance(index, int) or (isinstance(index, list) and all(type(i) is int for i in index))
+    ):
+        raise BadSelection(f"{index!r} is not an index; expected a whole number, a list of them or a slice.")
+    return index

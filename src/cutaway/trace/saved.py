@@ -1,0 +1,145 @@
+"""Saved traces: one safetensors file that another program can open, and that Cutaway opens lazily again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cutaway import framing
+from cutaway.config import ModelConfig
+from cutaway.errors import BadCheckpoint, BadSelection
+from cutaway.parameters import Parameters
+from cutaway.sites import matching
+from cutaway.tap import Tap
+from cutaway.trace.interventions import Interventions
+from cutaway.trace.trace import Replay, Trace
+
+FORMAT = "cutaway-trace-1"
+
+
+@dataclass(frozen=True)
+class SavedPiece:
+    """A token as it was written down."""
+
+    id: int
+    text: str
+    bytes: bytes
+
+
+def save(trace: Trace, path: str | Path, sites: str | Iterable[str] = ()) -> None:
+    """Tokens, interventions, the residual stream between blocks, and `sites` in full; F32 and I32 alone."""
+    config = trace.config
+    extra = trace.read_many(sites) if sites else {}
+    pieces = {str(each.id): [each.text, base64.b64encode(each.bytes).decode()] for each in trace.tokens}
+    manifest = {
+        "format": FORMAT,
+        "model": trace.model,
+        "config": config.to_dict(),
+        "start": trace.start,
+        "pieces": pieces,
+        "interventions": trace.interventions.to_list(),
+        "sites": list(extra),
+    }
+    tensors = {"tokens": np.asarray(trace.ids, dtype=np.int32)}
+    tensors |= {name: trace[name] for name in _stream(config)}
+    tensors |= extra
+    for i in range(config.n_layer):
+        past = trace.past(i)
+        if past is not None:
+            tensors |= {f"past.{i}.k": past[0], f"past.{i}.v": past[1]}
+    framing.write(path, tensors, {"cutaway": json.dumps(manifest)})
+
+
+def load(path: str | Path, replay: Replay | None = None, config: ModelConfig | None = None) -> Trace:
+    """A trace from `save`. Without its model (`replay`) only what the file holds can be read.
+
+    Raises `BadCheckpoint` when the file is not such a trace or was made with a model of another shape.
+    """
+    path = Path(path)
+    try:
+        tensors, metadata = framing.unpack(path.read_bytes(), path.name)
+    except OSError as error:
+        raise BadCheckpoint(f"{path} cannot be read ({error.strerror}); give the path of a saved trace.") from error
+    try:
+        manifest = json.loads(metadata["cutaway"])
+        if manifest["format"] != FORMAT:
+            raise ValueError(manifest["format"])
+        saved = ModelConfig.of(manifest["config"])
+        pieces = {
+            int(i): SavedPiece(int(i), text, base64.b64decode(raw)) for i, (text, raw) in manifest["pieces"].items()
+        }
+        ids = [int(i) for i in tensors["tokens"]]
+        start = int(manifest["start"])
+        residual = [tensors[name] for name in _stream(saved)]
+        interventions = Interventions.of(saved, manifest["interventions"])
+        kept = {name: tensors[name] for name in manifest["sites"]}
+        past = [
+            (tensors[f"past.{i}.k"], tensors[f"past.{i}.v"]) if f"past.{i}.k" in tensors else None
+            for i in range(saved.n_layer)
+        ]
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        raise BadCheckpoint(f"{path.name} is not a trace that Cutaway saved ({FORMAT}).") from None
+    if any(each.shape != (len(ids) - start, saved.d_model) for each in residual) or set(ids) - set(pieces):
+        raise BadCheckpoint(f"{path.name} contradicts itself: tokens and residual stream do not fit together.")
+    if config is not None and _shape_of(config) != _shape_of(saved):
+        raise BadCheckpoint(f"{path.name} was made with {manifest['model']}, whose shape is not this model's.")
+    held = _FromFile(path.name, matching(saved, kept) if kept else [], past)
+    trace = Trace(
+        config=saved,
+        ids=ids,
+        residual=residual,
+        replay=replay if replay is not None else held,
+        piece=lambda i: pieces.get(i) or SavedPiece(i, f"#{i}", b""),
+        interventions=interventions,
+        start=start,
+        kept=kept,
+        model=manifest["model"],
+    )
+    return trace
+
+
+def _stream(config: ModelConfig) -> list[str]:
+    """The residual stream between blocks: all that a lazy trace keeps."""
+    return [f"blocks.{i}.resid_pre" for i in range(config.n_layer)] + [f"blocks.{config.n_layer - 1}.resid_post"]
+
+
+def _shape_of(config: ModelConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.to_dict().items() if key != "name"}
+
+
+class _FromFile:
+    """Stands in for the model of a trace that was loaded without one: says what is missing, and what is there."""
+
+    def __init__(self, name: str, sites: Sequence[str], past: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> None:
+        self._name = name
+        self._sites = sites
+        self._past = past
+
+    def _refuse(self) -> BadSelection:
+        there = ", ".join(self._sites[:6]) or "none beside the residual stream"
+        return BadSelection(
+            f"{self._name} was opened without its model, and this is not among the sites saved in it ({there});"
+            " give load_trace the model to compute it."
+        )
+
+    @property
+    def parameters(self) -> Parameters:
+        raise self._refuse()
+
+    def before(self, tap: Tap) -> None:
+        raise self._refuse()
+
+    def block(self, i: int, x: np.ndarray, tap: Tap) -> None:
+        raise self._refuse()
+
+    def after(self, x: np.ndarray, tap: Tap) -> None:
+        raise self._refuse()
+
+    def past(self, i: int) -> tuple[np.ndarray, np.ndarray] | None:
+        return self._past[i]
