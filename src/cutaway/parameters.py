@@ -39,8 +39,14 @@ class Parameters(Mapping[str, np.ndarray]):
     `W_E`, transposed.
     """
 
-    def __init__(self, config: ModelConfig, read: Callable[[str], np.ndarray]) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        read: Callable[[str], np.ndarray],
+        read_all: Callable[[], Mapping[str, np.ndarray]] | None = None,
+    ) -> None:
         self.config = config
+        self._read_all = read_all
         self.declared: dict[str, Parameter] = declared_parameters(config)
         self._read = read
         self._stored: dict[str, Any] = {}
@@ -66,6 +72,15 @@ class Parameters(Mapping[str, np.ndarray]):
                     )
                 self._stored[name] = array
         return self._stored[name]
+
+    def read_all(self) -> None:
+        """Reads what is still unread, all at once: faster than one after another, before a whole pass."""
+        if self._read_all is None:
+            return
+        with self._lock:
+            if self._read_all is not None:
+                self._stored = {**self._read_all(), **self._stored}
+                self._read_all = None
 
     def block(self, i: int) -> SimpleNamespace:
         """The parameters of block `i` for its equations: `w.ln1.w`, `w.attn.W_Q`, `w.mlp.b_in` (None if absent)."""

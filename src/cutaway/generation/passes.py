@@ -20,7 +20,7 @@ from cutaway.trace.interventions import Interventions
 from cutaway.trace.listening import Listening
 from cutaway.trace.trace import Piece, Trace
 
-Pasts = Callable[[int], tuple[np.ndarray, np.ndarray]]
+Pasts = Callable[[int], tuple[np.ndarray, np.ndarray] | None]
 
 
 class Past:
@@ -116,6 +116,7 @@ class Passes:
         start = cache.length if cache is not None else 0
         n_pos = start + len(ids)
         record = set(record)
+        self.parameters.read_all()
         listening = Listening({*self._stream, *record}, self.interventions.edits(np.arange(start, n_pos), n_pos))
         x = forward(self.config, self.parameters, np.asarray(ids), tap=listening, cache=cache, lengths=lengths)
         if not self.interventions and not np.isfinite(x[-1]).all():

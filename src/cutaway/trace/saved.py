@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from cutaway import framing
 from cutaway.config import ModelConfig
 from cutaway.errors import BadCheckpoint, BadSelection
 from cutaway.parameters import Parameters
-from cutaway.sites import matching
 from cutaway.tap import Tap
 from cutaway.trace.interventions import Interventions
 from cutaway.trace.trace import Replay, Trace
 
 FORMAT = "cutaway-trace-1"
+
+Pasts = Callable[[int], tuple[np.ndarray, np.ndarray] | None]
+ReplayOf = Callable[[Sequence[int], int, Pasts | None], Replay]
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ def save(trace: Trace, path: str | Path, sites: str | Iterable[str] = ()) -> Non
     framing.write(path, tensors, {"cutaway": json.dumps(manifest)})
 
 
-def load(path: str | Path, replay: Replay | None = None, config: ModelConfig | None = None) -> Trace:
-    """A trace from `save`. Without its model (`replay`) only what the file holds can be read.
+def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig | None = None) -> Trace:
+    """A trace from `save`. Without its model (`replay`, given ids, start, and remembered keys and values) only what
+    the file holds can be read.
 
     Raises `BadCheckpoint` when the file is not such a trace or was made with a model of another shape.
     """
@@ -89,19 +92,20 @@ def load(path: str | Path, replay: Replay | None = None, config: ModelConfig | N
         raise BadCheckpoint(f"{path.name} contradicts itself: tokens and residual stream do not fit together.")
     if config is not None and _shape_of(config) != _shape_of(saved):
         raise BadCheckpoint(f"{path.name} was made with {manifest['model']}, whose shape is not this model's.")
-    held = _FromFile(path.name, matching(saved, kept) if kept else [], past)
-    trace = Trace(
+    held: Replay = _FromFile(path.name, list(kept), past)
+    if replay is not None:
+        held = replay(ids, start, held.past if start else None)
+    return Trace(
         config=saved,
         ids=ids,
         residual=residual,
-        replay=replay if replay is not None else held,
+        replay=held,
         piece=lambda i: pieces.get(i) or SavedPiece(i, f"#{i}", b""),
         interventions=interventions,
         start=start,
         kept=kept,
         model=manifest["model"],
     )
-    return trace
 
 
 def _stream(config: ModelConfig) -> list[str]:
