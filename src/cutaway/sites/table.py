@@ -83,7 +83,7 @@ def _gated(c: ModelConfig) -> bool:
 def _norm_rows(ln: str, stream: str, before: str) -> list[Row]:
     """A norm's three sites, in its two kinds. `stream` is what goes in, `before` what comes after."""
     w, b = f"{ln}.w", f"{ln}.b?"
-    x, scale, normalized = (stream, "pos *"), (f"{ln}.scale", "pos one"), (f"{ln}.normalized", "pos d_model")
+    x, scale, normalized = (stream, "pos *"), (f"{ln}.scale", "pos *"), (f"{ln}.normalized", "pos d_model")
     return [
         _row(f"{ln}.scale", "pos one", [x], f.rms_scale, r"\sqrt{\tfrac1d\textstyle\sum_j x_j^2+\varepsilon}",
              f"The size of the vector before {before}: the root of its mean square.",
