@@ -88,7 +88,7 @@ class ModelConfig:
         if self.architecture not in TRAITS:
             known = ", ".join(TRAITS)
             raise BadConfig(
-                f'unknown architecture "{self.architecture}"{did_you_mean(self.architecture, TRAITS)}'
+                f'unknown architecture "{self.architecture}"{did_you_mean(self.architecture, TRAITS) or "."}'
                 f" Cutaway has {known}; add a file under models/ for another."
             )
         for field in COUNTS:
@@ -132,7 +132,7 @@ class ModelConfig:
         known = [field.name for field in dataclasses.fields(cls)]
         for key in values:
             if key not in known:
-                raise BadConfig(f'unknown "{key}"{did_you_mean(key, known)}')
+                raise BadConfig(f'unknown "{key}"{did_you_mean(key, known) or "."}')
         required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
         missing = [name for name in required if name not in values]
         if missing:

@@ -8,7 +8,7 @@ trace["blocks.3.attn.pattern"]
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -127,7 +127,7 @@ class Model:
         costs nothing later; everything else is computed when it is asked for. Raises `BadInput`, `UnknownSite`.
         """
         names = matching(self.config, record) if record else []
-        if isinstance(text, str) or all(hasattr(each, "__index__") for each in text):
+        if isinstance(text, str) or not _several(text):
             return self.passes.capture(self.ids(text), names)
         several = [self.ids(each) for each in text]
         if names or self.interventions:
@@ -241,6 +241,13 @@ def load_trace(path: str | os.PathLike[str], model: Model | None = None) -> Trac
         lambda ids, start, past: ModelReplay(model.config, model.parameters, ids, start, past),
         model.config,
     )
+
+
+def _several(texts: Any) -> bool:
+    """Whether this is a list of texts, rather than the ids of one."""
+    if not isinstance(texts, Iterable):
+        raise BadInput(f"{texts!r} is no text; give a string, a list of token ids, or a list of those.")
+    return any(isinstance(each, Iterable) for each in texts) and not any(hasattr(each, "__index__") for each in texts)
 
 
 def _id(value: Any) -> int:

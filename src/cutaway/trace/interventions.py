@@ -90,13 +90,12 @@ class Intervention:
             return value
         grid = np.ix_(*picked)
         old = value[grid]
-        new = self._new(old, value, picked, site, rows)
         try:
             changed = np.array(value, copy=True)
-            changed[grid] = new
+            changed[grid] = self._new(old, value, picked, site, rows)
         except ValueError:
             raise BadSelection(
-                f"the array for {site.name} has the shape {list(np.shape(new))}; the selected part is"
+                f"the array for {site.name} has the shape {list(np.shape(self.value))}; the selected part is"
                 f" {list(old.shape)} ({', '.join(site.axes)})."
             ) from None
         return changed

@@ -25,7 +25,7 @@ def axis_of(site: Site, name: str) -> str:
     if name == "pos" and "q_pos" in site.axes:
         return "q_pos"
     raise BadSelection(
-        f'{site.name} has no axis "{name}"{did_you_mean(name, site.axes)} Its axes are {", ".join(site.axes)}.'
+        f'{site.name} has no axis "{name}"{did_you_mean(name, site.axes) or "."} Its axes are {", ".join(site.axes)}.'
     )
 
 
