@@ -246,6 +246,8 @@ def test_names_are_forgiving_and_unknown_ones_helpful() -> None:
     assert model_shape("GPT-2") == model_shape("gpt2")
     with pytest.raises(UnknownModel, match='did you mean "gpt2-medium"'):
         model_shape("gpt2-meduim")
+    with pytest.raises(UnknownModel, match=r'called "zebra"\. Known: gpt2'):
+        model_shape("zebra")
     with pytest.raises(BadConfig, match='unknown dtype "Q4"'):
         count(model_shape("gpt2")).bytes("Q4")
 

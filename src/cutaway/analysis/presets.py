@@ -141,7 +141,7 @@ def model_shape(name: str) -> Shape:
     wanted = ALIASES.get(wanted, wanted)
     if wanted not in PRESETS:
         raise UnknownModel(
-            f'no known shape is called "{name}"{did_you_mean(wanted, [*PRESETS, *ALIASES])}'
+            f'no known shape is called "{name}"{did_you_mean(wanted, [*PRESETS, *ALIASES]) or "."}'
             f" Known: {', '.join(PRESETS)}; or give the numbers (n_layer, d_model, n_head, …)."
         )
     return PRESETS[wanted]
@@ -160,7 +160,7 @@ def hypothetical(base: str | None = None, **numbers: Any) -> ModelConfig:
     """
     for key in numbers:
         if key not in NUMBERS:
-            raise BadConfig(f'unknown "{key}"{did_you_mean(key, NUMBERS)} Known: {", ".join(NUMBERS)}.')
+            raise BadConfig(f'unknown "{key}"{did_you_mean(key, NUMBERS) or "."} Known: {", ".join(NUMBERS)}.')
     given = {key: value for key, value in numbers.items() if value is not None}
     for key in ("n_layer", "n_head", "n_kv_head", "d_model", "d_head"):
         value = given.get(key, 1)
@@ -171,7 +171,7 @@ def hypothetical(base: str | None = None, **numbers: Any) -> ModelConfig:
     traits = TRAITS.get(architecture)
     if traits is None:
         raise BadConfig(
-            f'unknown architecture "{architecture}"{did_you_mean(str(architecture), TRAITS)}'
+            f'unknown architecture "{architecture}"{did_you_mean(str(architecture), TRAITS) or "."}'
             f" Known: {', '.join(TRAITS)}."
         )
     for key in ("n_layer", "d_model"):

@@ -149,7 +149,7 @@ def dtype_named(dtype: str) -> str:
     """The canonical spelling ("q4_k" -> "Q4_K"). Raises `BadConfig` for a type that is not known."""
     wanted = dtype.upper()
     if wanted not in FORMATS:
-        raise BadConfig(f'unknown dtype "{dtype}"{did_you_mean(wanted, FORMATS)} Known: {", ".join(FORMATS)}.')
+        raise BadConfig(f'unknown dtype "{dtype}"{did_you_mean(wanted, FORMATS) or "."} Known: {", ".join(FORMATS)}.')
     return wanted
 
 
