@@ -51,7 +51,7 @@ _SCALARS: Mapping[int, str] = {
 }
 _STRING, _ARRAY = 8, 9
 
-MOST_STRINGS = 4 * 2**20  # the largest vocabularies have 0.3 million pieces and 0.6 million merges
+MOST_ENTRIES = 4 * 2**20  # the largest vocabularies have 0.3 million pieces and 0.6 million merges
 MOST_AXES = 4
 LONGEST_KEY = 65535
 _LONGEST_TENSOR_NAME = 1024
@@ -208,14 +208,14 @@ class _Header:
         code = self._scalar(kind, key)
         dtype = np.dtype("<" + code) if code != "?" else np.dtype(bool)
         start, n_bytes = self.at, count * dtype.itemsize
-        if n_bytes > self.size - start:
-            raise self.bad(f'gives the array "{short(key)}" {count} entries, more than the file has room for')
+        if n_bytes > self.size - start or count > MOST_ENTRIES:
+            raise self.bad(f'gives the array "{short(key)}" {count} entries, more than it can have')
         self.at += n_bytes
         view = self.view[start : start + n_bytes]
         return lambda: view.view(dtype).tolist()
 
     def _strings(self, key: str, count: int) -> Callable[[], list[str | bytes]]:
-        if count > MOST_STRINGS or count * 8 > self.size - self.at:
+        if count > MOST_ENTRIES or count * 8 > self.size - self.at:
             raise self.bad(f'gives the array "{short(key)}" {count} strings, more than it can have')
         heads = walk_strings(self.data, self.view, self.at, count)
         if heads is None:

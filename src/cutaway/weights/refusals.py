@@ -28,11 +28,6 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
-_CONVERT = (
-    "python -c \"import torch, safetensors.torch as s; s.save_model(__import__('transformers')"
-    ".AutoModelForCausalLM.from_pretrained('FOLDER'), 'model.safetensors')\""
-)
-
 
 def damaged(source: str, what: str) -> BadCheckpoint:
     return BadCheckpoint(f"{source} {what}; it is damaged, so fetch or convert it again.")
@@ -57,20 +52,48 @@ def readable(path: Path) -> Iterator[None]:
 
 def refuse_other_kind(path: Path, magic: bytes, kind: str) -> None:
     """Raises `BadCheckpoint` unless the file begins with `magic`; says what it is instead, where that is known."""
-    with readable(path), open(path, "rb") as file:
-        start = file.read(32)
+    start = _start(path)
     if start.startswith(magic):
         return
-    if not start:
-        raise BadCheckpoint(f"{path.name} is empty; fetch it again.")
-    for beginning, what, way_out in _BEGINNINGS:
-        if start.startswith(beginning):
-            raise BadCheckpoint(
-                f'{path.name} starts with {_quoted(start[: len(beginning)])} ({what}), not "{kind}"; {way_out}.'
-            )
+    refuse_other_start(path, kind)
     raise BadCheckpoint(f'{path.name} starts with {_quoted(start[:4])}, not "{kind}"; this is no {kind} file.')
 
 
+def refuse_other_start(path: Path, kind: str) -> None:
+    """Raises `BadCheckpoint` when the file is empty or begins as some other known kind of file does."""
+    start = _start(path)
+    if not start:
+        raise BadCheckpoint(f"{path.name} is empty; fetch it again.")
+    if kind == "safetensors" and start[3:8] == bytes(5):
+        return  # a header's length, whose first byte may be any
+    for beginning, what, way_out in _BEGINNINGS:
+        if start.startswith(beginning):
+            shown = _quoted(start[: len(beginning)])
+            raise BadCheckpoint(f'{path.name} starts with {shown} ({what}), not "{kind}"; {way_out}.')
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raises `BadCheckpoint` for the endings of PyTorch's pickles: opening one can run any code that it holds."""
+    if path.suffix.lower() in PICKLES:
+        raise BadCheckpoint(
+            f"{path.name} is a Python pickle, which can run any code when it is opened, so Cutaway does not; if you"
+            f" trust it, convert its folder to safetensors: {conversion(path.parent)}"
+        )
+
+
+def conversion(folder: Path) -> str:
+    """The command that rewrites a folder of pickles as safetensors."""
+    return (
+        'python -c "from transformers import AutoModelForCausalLM as M;'
+        f' M.from_pretrained({str(folder)!r}).save_pretrained({str(folder) + "-safetensors"!r})"'
+    )
+
+
+def _start(path: Path) -> bytes:
+    with readable(path), open(path, "rb") as file:
+        return file.read(32)
+
+
 def _quoted(start: bytes) -> str:
-    text = start[:16].decode("latin-1")
+    text = start[:32].decode("latin-1")
     return f'"{text}"' if text.isascii() and text.isprintable() else f"the bytes {start[:4].hex(' ')}"
