@@ -124,12 +124,10 @@ def disk_errors(what: str, folder: Path) -> Iterator[None]:
                 f"the disk under {folder} is full, so {what} was not kept; make room and run it again, or point "
                 "CUTAWAY_HOME (HF_HOME for the hub's models) at a larger disk"
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
-            raise DownloadFailed(
-                f"{folder} cannot be written ({error.strerror}), so {what} was not kept; point CUTAWAY_HOME "
-                "(HF_HOME for the hub's models) at a folder of yours"
-            ) from error
-        raise
+        raise DownloadFailed(
+            f"{folder} cannot be written ({error.strerror or error}), so {what} was not kept; point CUTAWAY_HOME "
+            "(HF_HOME for the hub's models) at a folder of yours"
+        ) from error
 
 
 @contextlib.contextmanager

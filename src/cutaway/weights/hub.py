@@ -19,13 +19,16 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cutaway.errors import BadCheckpoint, CutawayError, DownloadFailed, UnknownModel, did_you_mean
 from cutaway.weights import hub_cache
 from cutaway.weights.fetch import Progress, disk_errors, need_space, only_one, stretch
 from cutaway.weights.hub_cache import HubName
 from cutaway.weights.hub_refusals import explain, host, is_disk_error, kind, timeout, wait_before_retry
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
 
 # What may come besides the weights; everything else in a repository is left where it is.
 COMPANIONS = (
@@ -72,17 +75,16 @@ def pull(name: HubName, progress: Progress, near: Sequence[str]) -> Path:
     `near` are the names to compare with when the hub knows no such repository. Raises `UnknownModel`,
     `DownloadFailed`, `BadCheckpoint` (only pickles, or an index that names what is not there).
     """
-    with _quiet():
+    folder = hub_cache.repo_dir(name.repo)
+    with _quiet(), disk_errors(str(name), folder):
         listing = _list(name, near)
-        folder = hub_cache.repo_dir(name.repo)
-        with disk_errors(str(name), folder):
-            (folder / "blobs").mkdir(parents=True, exist_ok=True)
-            wanted = _wanted(listing, progress)
-            missing = [file for file in wanted if not _has(folder, file)]
-            need_space(folder, sum(file.size - _partial_size(folder, file) for file in missing), str(name))
-            for file in wanted:
-                _bring(listing, file, progress)
-            snapshot = _link(listing, folder, wanted)
+        (folder / "blobs").mkdir(parents=True, exist_ok=True)
+        wanted = _wanted(listing, progress)
+        missing = [file for file in wanted if not _has(folder, file)]
+        need_space(folder, sum(file.size - _partial_size(folder, file) for file in missing), str(name))
+        for file in wanted:
+            _bring(listing, file, progress)
+        snapshot = _link(listing, folder, wanted)
     return snapshot if name.file is None else snapshot / name.file
 
 
@@ -95,16 +97,21 @@ def _list(name: HubName, near: Sequence[str]) -> Listing:
     failures = 0
     while True:
         try:
-            info = HfApi().model_info(name.repo, revision=name.revision, files_metadata=True, timeout=timeout())
-            break
+            return _read_listing(
+                name,
+                HfApi().model_info(name.repo, revision=name.revision, files_metadata=True, timeout=timeout()),
+            )
         except Exception as error:
             wait = wait_before_retry(error, failures)
             if wait is None or kind(error) & {"ConnectError", "ConnectTimeout"}:
                 raise explain(error, name, near) from error
             failures += 1
             time.sleep(wait)
+
+
+def _read_listing(name: HubName, info: ModelInfo) -> Listing:
     if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
-        raise DownloadFailed(f"{host()} gave no commit for {name}; is HF_ENDPOINT the address of a hub?")
+        raise ValueError("it names no commit")
     files = {}
     for sibling in info.siblings or ():
         checksum = sibling.lfs.sha256 if sibling.lfs is not None else sibling.blob_id

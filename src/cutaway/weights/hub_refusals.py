@@ -82,10 +82,14 @@ def explain(error: BaseException, name: HubName, near: Sequence[str], kept: int 
             f"{host()} could not be reached for {name} ({reason}){resume}; connect and try again, or use what "
             "is here already (`cutaway models` lists it) or a local path"
         )
-    if isinstance(error, ValueError):  # an answer that is not the hub's: a login page, a proxy's message
-        return DownloadFailed(f"{host()} answered something that is not a hub's answer ({error}); check HF_ENDPOINT")
     if isinstance(error, CutawayError):
         return error
+    if isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
+        # what was read as a listing is none: a login page, a proxy's message
+        return DownloadFailed(
+            f"{host()} answered for {name} with something that is not a hub's answer ({error}); log in to the "
+            "network if it asks for that, and check HF_ENDPOINT"
+        )
     raise error
 
 
