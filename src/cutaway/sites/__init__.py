@@ -124,7 +124,7 @@ def canonical(config: ModelConfig, name: str) -> str:
     if candidate in sites:
         return candidate
     raise UnknownSite(
-        f'there is no site "{name}" in this model{did_you_mean(candidate, sites) or "."}' + _layer_hint(config, candidate)
+        f'there is no site "{name}" in this model{did_you_mean(candidate, sites) or "."}{_layer_hint(config, candidate)}'
     )
 
 
