@@ -94,8 +94,9 @@ class Intervention:
             changed = np.array(value, copy=True)
             changed[grid] = self._new(old, value, picked, site, rows)
         except ValueError:
+            given = [] if self.value is None else list(self.value.shape)
             raise BadSelection(
-                f"the array for {site.name} has the shape {list(np.shape(self.value))}; the selected part is"
+                f"the array for {site.name} has the shape {given}; the selected part is"
                 f" {list(old.shape)} ({', '.join(site.axes)})."
             ) from None
         return changed
