@@ -25,7 +25,7 @@ def load_tokenizer(
     gguf_metadata: Mapping[str, Any] | None = None,
     tokenizer_config: Mapping[str, Any] | None = None,
 ) -> Tokenizer:
-    """A tokenizer from a `tokenizer.json` (with `tokenizer_config.json`'s content beside it) or from a GGUF's metadata.
+    """A tokenizer from a `tokenizer.json` (and the content of `tokenizer_config.json`), or from a GGUF's metadata.
 
     Raises `BadTokenizer`: neither is given, or what is given is damaged or of an unknown kind.
     """

@@ -16,19 +16,17 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from cutaway.errors import BadTokenizer, did_you_mean
 from cutaway.tokenizers.merges import Merges
-from cutaway.tokenizers.pieces import BYTE_PIECE, SPACE_MARK, Spelling
-from cutaway.tokenizers.tokenizer import Tokenizer, Vocabulary, twin
+from cutaway.tokenizers.pieces import SPACE_MARK, Spelling
+from cutaway.tokenizers.tokenizer import ENDS, MAX_VOCABULARY, Tokenizer, Vocabulary, twin
 
 # tokenizer.ggml.token_type
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
-MAX_VOCABULARY = 4_000_000
-
-# Control tokens that end a turn or a text, by name; a file names at most one of them as its end.
-ENDS = ("<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>")
-
 # A word, as Llama 3 and Qwen 2 cut text: contraction | letters | digits | other signs | line ends | spaces.
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
 
 
 def _gpt2() -> pre_tokenizers.PreTokenizer:
@@ -206,7 +204,7 @@ def _bpe(ids: dict[str, int], pairs: list[tuple[str, str]], **options: Any) -> m
             for piece in (left, right, left + right):
                 if piece not in ids:
                     raise BadTokenizer(
-                        f'the merge "{left} {right}" needs the piece "{piece}", which tokenizer.ggml.tokens does not have.'
+                        f'the merge "{left} {right}" needs "{piece}", which is not in tokenizer.ggml.tokens.'
                     ) from None
         raise BadTokenizer(f"the vocabulary and its merges do not fit together: {error}.") from None
 

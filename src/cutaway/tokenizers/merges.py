@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import tokenizers
 
@@ -64,7 +65,7 @@ def apply(symbols: Iterable[str], ranks: dict[tuple[str, str], int]) -> tuple[li
     following = [*range(1, len(row)), -1]
     before = [*range(-1, len(row) - 1)]
     alive = [True] * len(row)
-    heap = [(ranks[pair], at) for at, pair in enumerate(zip(row, row[1:], strict=False)) if pair in ranks]
+    heap = [(ranks[pair], at) for at, pair in enumerate(pairwise(row)) if pair in ranks]
     heapq.heapify(heap)
     steps: list[tuple[int, int]] = []
     while heap:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Spelling = Literal["byte-level", "sentencepiece", "plain"]
+Spelling = Literal["byte-level", "sentencepiece", "metaspace", "plain"]
 
 SPACE_MARK = "▁"
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>\Z")
@@ -58,8 +58,8 @@ def spelled(piece: str, spelling: Spelling) -> bytes:
     if spelling == "byte-level":
         if all(character in ALPHABET for character in piece):
             return bytes(ALPHABET[character] for character in piece)
-    elif spelling == "sentencepiece":
-        if match := BYTE_PIECE.match(piece):
+    elif spelling in ("sentencepiece", "metaspace"):
+        if spelling == "sentencepiece" and (match := BYTE_PIECE.match(piece)):
             return bytes([int(match[1], 16)])
         piece = piece.replace(SPACE_MARK, " ")
     return piece.encode("utf-8", errors="replace")

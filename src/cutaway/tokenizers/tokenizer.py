@@ -18,6 +18,10 @@ from cutaway.tokenizers.pieces import CHARACTER, SPACE_MARK, Spelling, Token, sh
 
 # The longest text whose merges are listed, in characters: the list is for people, and made in Python.
 MAX_MERGES_TEXT = 20_000
+MAX_VOCABULARY = 4_000_000
+
+# Tokens that end a turn or a text, by name: a file names one of them as its end, and may use another in a chat.
+ENDS = ("<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Vocabulary:
 
     `backend` recognises special tokens in a text, `literal` takes them for text; they share one model.
     `added`: id -> (literal text, special). `prefix`/`suffix`: the ids that the model's own tokenizer puts around
-    a text. `bytes_of` overrides spelling for ids that need it (a SentencePiece word that looks like a byte).
+    a text.
     """
 
     backend: tokenizers.Tokenizer
@@ -121,7 +125,7 @@ class Tokenizer:
                 return id
         if self._vocabulary.spelling == "byte-level":
             piece = "".join(CHARACTER[byte] for byte in piece.encode("utf-8"))
-        elif self._vocabulary.spelling == "sentencepiece":
+        elif self._vocabulary.spelling != "plain":
             piece = piece.replace(" ", SPACE_MARK)
         found: int | None = self._vocabulary.backend.token_to_id(piece)
         return found if found is None or self.token(found).bytes == text.encode("utf-8") else None
@@ -144,6 +148,15 @@ class Tokenizer:
             last = word
         known = self._vocabulary
         return [piece_merges(word, known.merges, known.backend, self.token, known.unk_id) for word in words]
+
+    @property
+    def added_tokens(self) -> dict[int, tokenizers.AddedToken]:
+        """The tokens that are found in a text before it is cut into words, by id."""
+        return dict(self._vocabulary.literal.get_added_tokens_decoder())
+
+    def front(self, added: Sequence[tokenizers.AddedToken]) -> tokenizers.Tokenizer:
+        """The same model with other added tokens."""
+        return front(self._vocabulary.backend, added)
 
     def _checked_ids(self, ids: Iterable[int]) -> list[int]:
         plain = [int(id) for id in ids]
@@ -197,10 +210,16 @@ def twin(backend: tokenizers.Tokenizer, added: Sequence[tuple[int, tokenizers.Ad
     A second object because the switch is a setting of the object, and one that changes under another thread's
     encoding would be a race.
     """
-    literal = tokenizers.Tokenizer(backend.model)
-    for stage in ("normalizer", "pre_tokenizer", "decoder"):
-        if getattr(backend, stage) is not None:
-            setattr(literal, stage, getattr(backend, stage))
-    literal.add_tokens([token for _, token in sorted(added, key=lambda each: each[0])])
+    literal = front(backend, [token for _, token in sorted(added, key=lambda each: each[0])])
     literal.encode_special_tokens = True
     return literal
+
+
+def front(backend: tokenizers.Tokenizer, added: Sequence[tokenizers.AddedToken]) -> tokenizers.Tokenizer:
+    """A tokenizer around the same model and stages, with its own added tokens."""
+    made = tokenizers.Tokenizer(backend.model)
+    for stage in ("normalizer", "pre_tokenizer", "decoder"):
+        if getattr(backend, stage) is not None:
+            setattr(made, stage, getattr(backend, stage))
+    made.add_tokens(list(added))
+    return made
