@@ -51,11 +51,13 @@ def find(name: str) -> Location | None:
     """
     if (entry := CATALOG.get(name.lower())) is not None:
         return _find_entry(entry)
+    if "\0" in name:
+        raise UnknownModel(f"{name[:80]!r} cannot be the name of a model: it holds a NUL byte")
     try:
         path = Path(name).expanduser()
         if name and path.exists():
             return Location(name, path, "path")
-    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL byte, "~nobody"
+    except (OSError, ValueError, RuntimeError) as error:  # too long, "~nobody"
         raise UnknownModel(f"{name[:80]!r} cannot be the name of a model: {error}") from error
     if looks_like_a_path(name):
         raise UnknownModel(_no_such_path(name, path))

@@ -252,8 +252,9 @@ def _pip_failed(requirement: str, log: str) -> DownloadFailed:
             '"pip config list" should show) and try again: what is already here works offline'
         )
     if "No matching distribution" in log or "Could not find a version" in log:
+        # with no retries allowed, pip says the same when the index is out of reach
         return DownloadFailed(
-            f"the package index that pip uses does not offer {requirement} ({reason}); look at "
+            f"the package index that pip uses does not offer {requirement}, or is out of reach ({reason}); look at "
             '"pip config list" for the index, or copy the file from a machine that has it'
         )
     return DownloadFailed(f'pip could not download {requirement}: it said "{reason}"')
