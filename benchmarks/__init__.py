@@ -1,0 +1,1 @@
+"""Figures, as ratios in one run: what is claimed anywhere is measured here (`make bench`)."""
