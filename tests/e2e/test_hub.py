@@ -189,11 +189,13 @@ def test_an_index_that_names_what_it_may_not_is_refused(place: Place, shard: obj
 
 
 def test_names_that_leave_the_folder_are_never_fetched(place: Place) -> None:
-    place.hub.repos["tiny/model"].odd_names = ["../../../tokenizer.json", "..\\evil.safetensors", "C:/x.safetensors"]
-    place.hub.repos["tiny/model"].files.pop("tokenizer.json")
-    path = Path(place.pull("tiny/model")["path"])
-    assert {each.name for each in path.iterdir()} == BROUGHT - {"tokenizer.json"}
-    assert place.pull("tiny/model:../../x.gguf")["error"] == "UnknownModel"
+    files = {"config.json": CONFIG, "odd.safetensors": b"weights"}
+    place.hub.repos["tiny/odd"] = Repo(
+        files, odd_names=["../tokenizer.json", "..\\evil.safetensors", "C:x.safetensors"]
+    )
+    path = Path(place.pull("tiny/odd")["path"])
+    assert {each.name for each in path.iterdir()} == set(files)
+    assert place.pull("tiny/odd:../../x.gguf")["error"] == "UnknownModel"
 
 
 def test_one_gguf_of_a_repository(place: Place) -> None:

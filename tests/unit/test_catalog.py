@@ -182,10 +182,24 @@ def test_revisions() -> None:
     assert [model.name for model in catalog.local_models()] == ["owner/name", "owner/name@refs/pr/1"]
 
 
-def test_a_ref_that_points_outside_is_no_commit() -> None:
+def test_a_ref_that_points_outside_is_no_commit(empty_home: Path) -> None:
     cached("owner/name", WHOLE)
-    (hub_cache.repo_dir("owner/name") / "refs" / "main").write_text("../../../../etc")
+    outside = empty_home / "outside"
+    outside.mkdir()
+    for name, content in WHOLE.items():
+        (outside / name).write_bytes(content)
+    folder = hub_cache.repo_dir("owner/name")
+    (folder / "refs" / "main").write_text(os.path.relpath(outside, folder / "snapshots"))
     assert catalog.find("owner/name") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.safetensors", "/x.safetensors", "a\\x.safetensors", "C:x.safetensors", "x.bin", 7]
+)
+def test_an_index_may_only_name_its_neighbours(name: object) -> None:
+    assert hub_cache.shard_names(b'{"weight_map": {"a": "y.safetensors"}}') == ["y.safetensors"]
+    with pytest.raises(ValueError, match="names"):
+        hub_cache.shard_names(json.dumps({"weight_map": {"a": name, "b": "y.safetensors"}}).encode())
 
 
 def test_what_is_here_with_its_sizes(empty_home: Path) -> None:
