@@ -1,0 +1,80 @@
+"""The command line: `cutaway trace`, `generate`, `params`, `models`, `pull`, `bench`.
+
+`main` is the entry point. It alone turns errors into sentences on standard error and exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cutaway.cli.words import note
+from cutaway.errors import CutawayError
+
+USAGE, INTERRUPTED, NOBODY_READS = 2, 130, 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command (`arguments`, else those of the process) and gives its exit code. Prints no traceback unless
+    CUTAWAY_TRACEBACK is set."""
+    if os.environ.get("CUTAWAY_TRACEBACK"):
+        return _run(arguments)
+    import typer
+
+    # typer brings its own copy of click in newer versions; both call their root ClickException
+    refused = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except CutawayError as error:
+        note(_sentence(str(error)))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        note("stopped by Ctrl-C.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the interpreter flushes standard output once more at exit: into nothing
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+    except MemoryError:
+        note("there is not enough memory for this; give a shorter text or a smaller model.")
+        return 1
+    except RecursionError:
+        note("the input is nested too deeply to be read.")
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        note(_sentence(f"{where}{error.strerror or error}"))
+        return 1
+    except Exception as error:
+        if isinstance(error, refused):
+            return _usage(error)
+        raise_hint = "set CUTAWAY_TRACEBACK=1 to see where, and please report it"
+        note(f"something unexpected went wrong ({type(error).__name__}: {error}); {raise_hint}.")
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from typer.main import get_command
+
+    from cutaway.cli.app import app
+
+    given = None if arguments is None else list(arguments)
+    code = get_command(app).main(given, prog_name="cutaway", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Exception) -> int:
+    """One sentence for what typer refused."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "cutaway"
+    note(f"{_sentence(message)} See: {path} --help")
+    return USAGE
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?", "!")) else text + "."

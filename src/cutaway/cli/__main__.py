@@ -1,0 +1,7 @@
+"""`python -m cutaway.cli`."""
+
+import sys
+
+from cutaway.cli import main
+
+sys.exit(main())

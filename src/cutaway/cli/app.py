@@ -1,0 +1,60 @@
+"""The command line's table of contents: one file a group of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cutaway.cli import trace
+
+EPILOG = """\b
+Exit codes:
+  0 done   1 other trouble   2 wrong usage or input   3 a bad file or bad numbers
+  4 no such model   5 a download failed   6 something is not installed
+  130 stopped by Ctrl-C   141 whoever read the output stopped reading
+
+\b
+Environment:
+  CUTAWAY_HOME       where models are kept (default ~/.cache/cutaway)
+  CUTAWAY_OFFLINE=1  never use the network
+  NO_COLOR=1         no colours
+  CUTAWAY_TRACEBACK=1  on an error show where in the code it arose
+"""
+
+app = typer.Typer(
+    name="cutaway",
+    rich_markup_mode=None,  # plain help: the same in every terminal, in the docs, and there at once
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from cutaway import __version__
+
+        typer.echo(f"cutaway {__version__}")
+        raise typer.Exit()
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOG)
+def cutaway(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A Transformer language model with its side removed, while it still runs.
+
+    \b
+    Examples:
+      cutaway trace "The robots will bring peace. The robots will bring"
+      cutaway generate "The robots will bring" --why
+      cutaway params gpt3
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command()(trace.trace)
