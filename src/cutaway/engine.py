@@ -18,6 +18,7 @@ from cutaway.config import ModelConfig
 from cutaway.errors import BadInput, UnknownModel
 from cutaway.parameters import Checkpoint, Parameters
 from cutaway.sites import Site, declared, matching
+from cutaway.tap import SILENT, Tap
 from cutaway.trace.interventions import Interventions
 from cutaway.trace.trace import Trace
 
@@ -113,25 +114,26 @@ class Model:
 
     @overload
     def trace(  # type: ignore[overload-overlap]  # a str is a sequence of str, too; the first that fits is meant
-        self, text: str, *, record: str | Sequence[str] = ...
+        self, text: str, *, record: str | Sequence[str] = ..., beside: Tap = ...
     ) -> Trace: ...
     @overload
-    def trace(self, text: Sequence[int], *, record: str | Sequence[str] = ...) -> Trace: ...
+    def trace(self, text: Sequence[int], *, record: str | Sequence[str] = ..., beside: Tap = ...) -> Trace: ...
     @overload
-    def trace(self, text: Sequence[Text], *, record: str | Sequence[str] = ...) -> list[Trace]: ...
+    def trace(self, text: Sequence[Text], *, record: str | Sequence[str] = ..., beside: Tap = ...) -> list[Trace]: ...
 
-    def trace(self, text: Any, *, record: str | Sequence[str] = ()) -> Trace | list[Trace]:
+    def trace(self, text: Any, *, record: str | Sequence[str] = (), beside: Tap = SILENT) -> Trace | list[Trace]:
         """Runs the text and gives its lazy `Trace`; for a list of texts, a list of what each would give alone.
 
         `text`: a string or token ids. `record`: sites (names and globs) to keep as they go by, so that reading them
-        costs nothing later; everything else is computed when it is asked for. Raises `BadInput`, `UnknownSite`.
+        costs nothing later; everything else is computed when it is asked for. `beside`: a tap that sees each value
+        as it is used, and may stop the pass by raising. Raises `BadInput`, `UnknownSite`.
         """
         names = matching(self.config, record) if record else []
         if isinstance(text, str) or not _several(text):
-            return self.passes.capture(self.ids(text), names)
+            return self.passes.capture(self.ids(text), names, beside)
         several = [self.ids(each) for each in text]
-        if names or self.interventions:
-            return [self.passes.capture(ids, names) for ids in several]
+        if names or self.interventions or beside is not SILENT:
+            return [self.passes.capture(ids, names, beside) for ids in several]
         return self.passes.capture_packed(several)
 
     def score(self, text: Text) -> Score:

@@ -41,3 +41,23 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+class Both:
+    """What `first` says is used; `beside` sees every value after it, and what it returns is left alone."""
+
+    def __init__(self, first: Tap, beside: Tap) -> None:
+        self._first = first
+        self._beside = beside
+
+    def __call__(self, site: str, value: Any) -> Any:
+        value = self._first(site, value)
+        self._beside(site, value)
+        return value
+
+    def wants(self, site: str) -> bool:
+        return self._first.wants(site) or self._beside.wants(site)
+
+    def within(self, prefix: str) -> Tap:
+        first, beside = self._first.within(prefix), self._beside.within(prefix)
+        return first if beside is SILENT else Both(first, beside)

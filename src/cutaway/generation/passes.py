@@ -15,7 +15,7 @@ from cutaway.models.registry import equations
 from cutaway.models.run import Memory, Run
 from cutaway.parameters import Parameters
 from cutaway.sites import declared
-from cutaway.tap import Tap
+from cutaway.tap import SILENT, Both, Tap
 from cutaway.trace.interventions import Interventions
 from cutaway.trace.listening import Listening
 from cutaway.trace.trace import Piece, Trace
@@ -111,14 +111,19 @@ class Passes:
         *,
         record: Iterable[str] = (),
         lengths: Sequence[int] | None = None,
+        beside: Tap = SILENT,
     ) -> Kept:
-        """One pass over `ids` (which follow what `cache` holds). Raises `BadNumbers` where it ends in NaN."""
+        """One pass over `ids` (which follow what `cache` holds). Raises `BadNumbers` where it ends in NaN.
+
+        `beside` sees every value as it is used, and may stop the pass by raising; it is entered once a block.
+        """
         start = cache.length if cache is not None else 0
         n_pos = start + len(ids)
         record = set(record)
         self.parameters.read_all()
         listening = Listening({*self._stream, *record}, self.interventions.edits(np.arange(start, n_pos), n_pos))
-        x = forward(self.config, self.parameters, np.asarray(ids), tap=listening, cache=cache, lengths=lengths)
+        tap: Tap = listening if beside is SILENT else Both(listening, beside)
+        x = forward(self.config, self.parameters, np.asarray(ids), tap=tap, cache=cache, lengths=lengths)
         if not self.interventions and not np.isfinite(x[-1]).all():
             self.refuse_non_finite()
         kept = listening.kept
@@ -166,11 +171,11 @@ class Passes:
             model=self._name,
         )
 
-    def capture(self, ids: Sequence[int], record: Sequence[str]) -> Trace:
-        """A whole pass over one text, the sites in `record` kept as they go by."""
+    def capture(self, ids: Sequence[int], record: Sequence[str], beside: Tap = SILENT) -> Trace:
+        """A whole pass over one text, the sites in `record` kept as they go by; `beside` as in `forward`."""
         sites = declared(self.config)
         late = [name for name in record if sites[name].block is None and name not in ("embed", "pos_embed")]
-        kept = self.forward(ids, record=set(record) - set(late))
+        kept = self.forward(ids, record=set(record) - set(late), beside=beside)
         trace = self.trace(ids, kept)
         if late:
             kept.recorded.update(trace.read_many(late))

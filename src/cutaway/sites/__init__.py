@@ -23,6 +23,23 @@ CONSTANTS: Mapping[str, tuple[str, ...]] = {
     "mask": ("q_pos", "k_pos"),
 }
 
+# What each axis counts; the one glossary that the docs, the wire and the page show.
+AXES: Mapping[str, str] = {
+    "batch": "texts that are run together",
+    "pos": "positions: the tokens of the text, in order",
+    "q_pos": "positions that look (queries)",
+    "k_pos": "positions that are looked at (keys)",
+    "head": "attention heads (query heads)",
+    "kv_head": "heads of keys and values, each shared by a group of query heads",
+    "d_head": "features within one head",
+    "d_model": "features of the residual stream",
+    "d_mlp": "neurons of the MLP",
+    "vocab": "tokens of the vocabulary",
+    "n_ctx": "positions that the learned table has rows for",
+    "pair": "pairs of features that RoPE turns together",
+    "one": "a single number for each position",
+}
+
 FEATURE_AXES = ("d_model", "d_head", "d_mlp", "vocab", "one")
 
 

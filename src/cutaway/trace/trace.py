@@ -310,7 +310,8 @@ class Trace:
     @property
     def nbytes(self) -> int:
         """What this trace holds in memory, weights and cache not counted."""
-        held = [*self._residual, *self._kept.values(), *self._remembered.values()]
+        with self._lock:
+            held = [*self._residual, *self._kept.values(), *self._remembered.values()]
         return sum(each.nbytes for each in held)
 
     # -- keeping -------------------------------------------------------------------------------------------------
