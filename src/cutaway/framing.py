@@ -170,11 +170,11 @@ def _bad(source: str, what: str) -> BadCheckpoint:
 
 def _parse(text: bytes, source: str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        fields = dict(pairs)
-        if len(fields) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise _bad(source, f'names "{_short(twice)}" twice in its header')
+        fields: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in fields:
+                raise _bad(source, f'names "{_short(name)}" twice in its header')
+            fields[name] = value
         return fields
 
     try:
