@@ -28,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(arguments)
         sys.stdout.flush()
         return code
+    except SystemExit as stop:  # click has its own way with a broken pipe
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        return _nobody_reads()
     except CutawayError as error:
         note(_sentence(str(error)))
         return error.exit_code
@@ -35,9 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         note("stopped by Ctrl-C.")
         return INTERRUPTED
     except BrokenPipeError:
-        # the interpreter flushes standard output once more at exit: into nothing
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOBODY_READS
+        return _nobody_reads()
     except MemoryError:
         note("there is not enough memory for this; give a shorter text or a smaller model.")
         return 1
@@ -64,6 +66,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     given = None if arguments is None else list(arguments)
     code = get_command(app).main(given, prog_name="cutaway", standalone_mode=False)
     return code if isinstance(code, int) else 0
+
+
+def _nobody_reads() -> int:
+    """`| head` has seen enough. The interpreter flushes standard output once more at exit: into nothing."""
+    sys.stdout = sys.__stdout__  # click put a wrapper there
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return NOBODY_READS
 
 
 def _usage(error: Exception) -> int:

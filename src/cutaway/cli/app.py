@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cutaway.cli import trace
+from cutaway.cli import generate, trace
 
 EPILOG = """\b
 Exit codes:
@@ -58,3 +58,4 @@ def cutaway(
 
 
 app.command()(trace.trace)
+app.command()(generate.generate)

@@ -166,7 +166,10 @@ def _show_terms(screen: Screen, products: np.ndarray, rest: float, source: Sourc
         screen.line(line + Text(f" {number(value):>10}"))
     others = float(products.sum()) - float(products[order].sum())
     n = products.size - len(order)
-    for words, value in ((f"the other {n:,}", others if n else 0.0), ("added to the sum", rest)):
+    for words, value in (
+        (f"the other {n:,}" if n > 1 else "the other one", others if n else 0.0),
+        ("added to the sum", rest),
+    ):
         if value:
             screen.line(
                 Text("  " + screen.fit_right(words, 22) + " " * (width + 1), FAINT) + Text(f" {number(value):>10}")
@@ -193,10 +196,11 @@ def readable_formula(latex: str) -> str:
     text = re.sub(r"\\bar\s*(\w)", "mean(\\1)", text)
     text = re.sub(r"\\hat\s*(\w)", "normalized \\1", text)
     text = re.sub(r"\\frac(\w)(\w)", r"\1/\2 ", text)
-    text = re.sub(r"_\{([^{}]*)\}", r"_\1", text)
+    text = re.sub(r"_\{([^{}]*)\}", r"_\1 ", text)
     text = re.sub(r"\^\{?2\}?", "²", text)
     text = re.sub(
         r"\\sqrt\{([^{}]*)\}", lambda found: "√" + (f"({found[1]})" if re.search(r"\W", found[1]) else found[1]), text
     )
     text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1) / \2", text)
-    return " ".join(text.split()).replace("-", "−")
+    text = re.sub(r"\s*·\s*", "·", " ".join(text.split()).replace("-", "−"))
+    return re.sub(r"\s+([,;)²])", r"\1", text)

@@ -277,19 +277,20 @@ def _continuation(screen: Screen, found: Overview) -> None:
     screen.heading("5 And so on", f"Always the likeliest piece, {CONTINUATION} times:")
     steps = found.model.generate(list(found.trace.ids), max_new_tokens=CONTINUATION, temperature=0)
     written = "".join(step.text for step in steps)
-    prompt = screen.text(" ".join(found.text.split()))
-    ending = screen.text(written.replace("\n", "↵"))
-    short = "…" + prompt[-200:] if len(prompt) > 200 else prompt
-    for line in _two_styles(screen, short, ending):
-        screen.line(Text("  ") + line)
+    for line in two_styles(screen, (found.text, FAINT), (written, STRONG)):
+        screen.line(line)
 
 
-def _two_styles(screen: Screen, faint: str, strong: str) -> list[Text]:
-    text = Text(faint, FAINT) + Text(strong, STRONG)
+def two_styles(screen: Screen, *parts: tuple[str, str]) -> list[Text]:
+    """Running text in several styles, folded; of a long beginning only the end."""
+    text = Text()
+    for part, style in parts:
+        flat = screen.text(part)
+        text.append("…" + flat[-200:] if style == FAINT and len(flat) > 200 else flat, style)
     folded = text.wrap(screen.console, screen.width - 4)
     for line in folded:
         line.rstrip()
-    return list(folded)
+    return [Text("  ") + line for line in folded]
 
 
 def hints(screen: Screen, found: Overview) -> None:

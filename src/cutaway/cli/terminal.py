@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.cells import cell_len, set_cell_size
 
-from cutaway.cli.words import PLAIN, can_show_unicode, harmless
+from cutaway.cli.words import PLAIN, can_show_unicode, harmless, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +57,7 @@ class Screen:
         """`text` in characters that this terminal can show, none of which controls it; for labels, so before widths
         are counted."""
         text = harmless(text)
-        return text if self.unicode else text.translate(PLAIN).encode("ascii", "backslashreplace").decode("ascii")
+        return text if self.unicode else plain(text)
 
     def fit(self, text: str, width: int) -> str:
         """Exactly `width` cells of `text`: cut with "…" or filled with spaces, however wide its characters are."""

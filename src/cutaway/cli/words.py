@@ -84,6 +84,11 @@ def _harmless(character: str) -> str:
     return character
 
 
+def plain(text: str) -> str:
+    """In ASCII: our own typographic characters one for one, all others as escapes."""
+    return text.translate(PLAIN).encode("ascii", "backslashreplace").decode("ascii")
+
+
 # -- numbers, for people -----------------------------------------------------------------------------------------
 
 
@@ -129,7 +134,7 @@ def note(sentence: str) -> None:
     """A sentence for the person, on standard error, so that the output stays what it is."""
     text = harmless(f"cutaway: {sentence}")
     if not can_show_unicode(sys.stderr):
-        text = text.translate(PLAIN).encode("ascii", "backslashreplace").decode("ascii")
+        text = plain(text)
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:  # nobody reads it
