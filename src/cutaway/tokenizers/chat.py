@@ -117,6 +117,7 @@ class Disguise:
         marked = self._special.sub(lambda match: self._marks[match[0]], text)
         front, real = self._front()
         ids = front.encode(checked(self.take_off(marked)), add_special_tokens=False).ids
+        self._tokenizer.refuse_forged(ids)
         return [real.get(id, id) for id in ids]
 
     def _front(self) -> tuple[tokenizers.Tokenizer, dict[int, int]]:

@@ -96,20 +96,18 @@ def _byte_level(metadata: Mapping[str, Any]) -> Vocabulary:
     if pre is None or pre == "default":
         pre = OF_ARCHITECTURE.get(str(metadata.get("general.architecture")), pre)
     if pre not in PRE_TOKENIZERS:
+        said = "no tokenizer.ggml.pre" if pre is None else f'an unknown tokenizer.ggml.pre "{pre}"'
         known = ", ".join(PRE_TOKENIZERS)
-        raise BadTokenizer(
-            f'unknown tokenizer.ggml.pre "{pre}"; Cutaway knows {known}; use a tokenizer.json instead.'
-        )
+        raise BadTokenizer(f"the GGUF metadata has {said}; Cutaway knows {known}; use a tokenizer.json instead.")
     pieces, ids, types = _pieces(metadata)
-    unreachable = {piece for piece, kind in zip(pieces, types, strict=True) if kind in (CONTROL, UNKNOWN)}
-    pairs = []
-    for merge in _texts(metadata, "merges"):
-        at = merge.find(" ", 1)
-        if at < 1 or at + 1 == len(merge):
-            raise BadTokenizer(f"the merge {merge!r} is not two pieces with a space between them.")
-        pair = (merge[:at], merge[at + 1 :])
-        if pair[0] + pair[1] not in unreachable:  # no plain text may become a control token
-            pairs.append(pair)
+    pairs = _pairs(_texts(metadata, "merges"))
+    # No plain text may become a control token by merging.
+    forbidden = {piece for piece, kind in zip(pieces, types, strict=True) if kind in (CONTROL, UNKNOWN)}
+    if not forbidden.isdisjoint(map("".join, pairs)):
+        pairs = [pair for pair in pairs if pair[0] + pair[1] not in forbidden]
+    if pre in LLAMA3:  # what is taken as a whole word may not be a control token: keep those outside of the model
+        while len(ids) > 1 and types[len(ids) - 1] == CONTROL:
+            ids.popitem()
     backend = tokenizers.Tokenizer(_bpe(ids, pairs, ignore_merges=pre in LLAMA3))
     if pre in COMPOSED:
         backend.normalizer = normalizers.NFC()
@@ -175,6 +173,9 @@ def _finished(
             marked = kind != USER_DEFINED or id in ends or (piece.startswith("<|") and piece.endswith("|>"))
             added.append((id, AddedToken(piece, special=marked, normalized=False)))
     backend.add_tokens([token for _, token in added])
+    for id, token in added:
+        if backend.token_to_id(token.content) != id:
+            raise BadTokenizer(f"the special token {token.content!r} (id {id}) does not fit into the vocabulary.")
     said = _value(metadata, "add_bos_token", bool)
     prefix = (bos,) if bos is not None and (add_bos if said is None else said) else ()
     suffix = (eos,) if eos is not None and _value(metadata, "add_eos_token", bool) else ()
@@ -194,6 +195,16 @@ def _finished(
         suffix=suffix,
         chat_template=_template(metadata),
     )
+
+
+def _pairs(merges: list[str]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for merge in merges:
+        left, _, right = merge.partition(" ")
+        if not left or not right or " " in right:
+            raise BadTokenizer(f"the merge {merge!r} is not two pieces with a space between them.")
+        pairs.append((left, right))
+    return pairs
 
 
 def _bpe(ids: dict[str, int], pairs: list[tuple[str, str]], **options: Any) -> models.BPE:
@@ -265,6 +276,8 @@ def _numbers(metadata: Mapping[str, Any], name: str, expected: int) -> list[floa
         raise BadTokenizer(
             f"tokenizer.ggml.{name} has {len(values):,} entries for {expected:,} tokens; the counts must be equal."
         )
+    if set(map(type, values)) == {int}:
+        return values
     for at, value in enumerate(values):
         if type(value) not in (int, float) or not math.isfinite(value):
             raise BadTokenizer(f"tokenizer.ggml.{name}[{at}] is {value!r}; expected a finite number.")

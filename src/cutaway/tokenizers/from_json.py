@@ -43,6 +43,11 @@ def from_json(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     n_vocab = 1 + max([*_ids(declared["model"].get("vocab")), *(id for id, _ in added)], default=-1)
     if not 1 <= n_vocab <= MAX_VOCABULARY:
         raise BadTokenizer(f"{path.name} has token ids up to {n_vocab - 1}; expected 1 to {MAX_VOCABULARY:,} tokens.")
+    literal = twin(backend, added)
+    if any(literal.token_to_id(token.content) != id for id, token in added):  # ids with gaps: read it again
+        literal = _backend(raw, path.name)
+        _add_configured(literal, config)
+        literal.encode_special_tokens = True
     bos, eos, unk, pad = (_named_id(backend, config, f"{name}_token") for name in ("bos", "eos", "unk", "pad"))
     prefix, suffix = _around(backend, config, bos, eos)
     if bos is None and prefix:
@@ -51,7 +56,7 @@ def from_json(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     return Tokenizer(
         Vocabulary(
             backend=backend,
-            literal=twin(backend, added),
+            literal=literal,
             spelling=_spelling(declared),
             n_vocab=n_vocab,
             added={id: (token.content, token.special) for id, token in added},

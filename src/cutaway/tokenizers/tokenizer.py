@@ -65,6 +65,10 @@ class Tokenizer:
         self.chat_template = vocabulary.chat_template
         self.special_ids = frozenset(id for id, (_, special) in vocabulary.added.items() if special)
         self._tokens: dict[int, Token] = {}
+        # The special tokens that the model itself knows, rather than the list of added tokens around it.
+        model = vocabulary.backend.model
+        own = {id for id in self.special_ids if model.token_to_id(vocabulary.added[id][0]) == id}
+        self._within_model = own - {vocabulary.unk_id}
 
     def padded(self, n_vocab: int) -> Tokenizer:
         """The same tokenizer for a model whose embedding has rows without a piece: they are unused tokens."""
@@ -89,8 +93,20 @@ class Tokenizer:
         return ids
 
     def _ids(self, text: str, special: bool) -> list[int]:
-        backend = self._vocabulary.backend if special else self._vocabulary.literal
-        return list(backend.encode(checked(text), add_special_tokens=False).ids)
+        if special:
+            return list(self._vocabulary.backend.encode(checked(text), add_special_tokens=False).ids)
+        ids = list(self._vocabulary.literal.encode(checked(text), add_special_tokens=False).ids)
+        self.refuse_forged(ids)
+        return ids
+
+    def refuse_forged(self, ids: Iterable[int]) -> None:
+        """Raises `BadInput` when plain text came out as a special token.
+
+        A sound vocabulary never does that: it would take one that takes whole words as they are, or merges that
+        lead to a special token.
+        """
+        for id in self._within_model.intersection(ids):
+            raise BadInput(f"the text spells the special token {self.token(id).text!r} and cannot be told from it.")
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`, special tokens included; bytes that are no character become U+FFFD."""
@@ -147,7 +163,12 @@ class Tokenizer:
             words[-1].append(id)
             last = word
         known = self._vocabulary
-        return [piece_merges(word, known.merges, known.backend, self.token, known.unk_id) for word in words]
+        return [
+            piece_merges(
+                word, None if word[0] in known.added else known.merges, known.backend, self.token, known.unk_id
+            )
+            for word in words
+        ]
 
     @property
     def added_tokens(self) -> dict[int, tokenizers.AddedToken]:
