@@ -70,8 +70,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _nobody_reads() -> int:
     """`| head` has seen enough. The interpreter flushes standard output once more at exit: into nothing."""
-    sys.stdout = sys.__stdout__  # click put a wrapper there
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.__stdout__ is not None:
+        sys.stdout = sys.__stdout__  # click put a wrapper there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return NOBODY_READS
 
 

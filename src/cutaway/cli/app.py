@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cutaway.cli import generate, trace
+from cutaway.cli import bench, generate, models, params, trace
 
 EPILOG = """\b
 Exit codes:
@@ -59,3 +59,7 @@ def cutaway(
 
 app.command()(trace.trace)
 app.command()(generate.generate)
+app.command()(params.params)
+app.command()(models.models)
+app.command()(models.pull)
+app.command()(bench.bench)

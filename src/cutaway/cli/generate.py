@@ -124,10 +124,11 @@ def generate(
         else:
             _as_text(loaded, telling.watched(steps), given if not chat and not ids else "")
     except KeyboardInterrupt:
-        if not json:
+        if not json and telling.written:
             sys.stdout.write("\n")
             sys.stdout.flush()
-        note(f"stopped by Ctrl-C after {plural(telling.written, 'piece')}; what was written is kept.")
+        kept = f" after {plural(telling.written, 'piece')}; what was written is kept" if telling.written else ""
+        note(f"stopped by Ctrl-C{kept}.")
         raise typer.Exit(130) from None
     telling.end()
 
