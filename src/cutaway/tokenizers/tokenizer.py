@@ -102,8 +102,8 @@ class Tokenizer:
     def refuse_forged(self, ids: Iterable[int]) -> None:
         """Raises `BadInput` when plain text came out as a special token.
 
-        A sound vocabulary never does that: it would take one that takes whole words as they are, or merges that
-        lead to a special token.
+        BPE vocabularies that people use never do that: it takes merges that lead to a special token, or whole words
+        that are one. A unigram model does, because its special tokens are pieces like any other.
         """
         for id in self._within_model.intersection(ids):
             raise BadInput(f"the text spells the special token {self.token(id).text!r} and cannot be told from it.")
