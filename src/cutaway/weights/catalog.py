@@ -63,9 +63,9 @@ def find(name: str) -> Location | None:
         raise UnknownModel(_no_such_path(name, path))
     if (hub_name := hub_cache.parse(name)) is None:
         raise UnknownModel(
-            f'no model is called "{name}"{did_you_mean(name.lower(), CATALOG)}; give a catalog name '
+            f'no model is called "{name}"{did_you_mean(name.lower(), CATALOG) or "."} Give a catalog name '
             f"({', '.join(CATALOG)}), a hub name (owner/name, owner/name@revision, owner/name:file.gguf), a folder, "
-            "or a .gguf file"
+            "or a .gguf file."
         )
     found = hub_cache.find(hub_name)
     return None if found is None else Location(name, found, "hub", hub_name.revision)
