@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -57,9 +58,14 @@ def cutaway(
         typer.echo(context.get_help())
 
 
-app.command()(trace.trace)
-app.command()(generate.generate)
-app.command()(params.params)
-app.command()(models.models)
-app.command()(models.pull)
-app.command()(bench.bench)
+# A sentence each that fits the list of commands; the docstrings say more.
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (trace.trace, "What happened inside, from the pieces to the next one."),
+    (generate.generate, "The text goes on; --why says why each piece."),
+    (params.params, "Where a model's parameters are, and what it costs."),
+    (models.models, "What is here, and what can be had."),
+    (models.pull, "Bring a model to this machine."),
+    (bench.bench, "How fast this machine is."),
+)
+for command, sentence in COMMANDS:
+    app.command(short_help=sentence)(command)

@@ -191,10 +191,7 @@ def _show(results: dict[str, Any]) -> None:
         (f"a pass over {n['long']} pieces, traced", seconds["traced_long"]),
     ]
     for what, value in rows:
-        if value is None:
-            told = "failed"
-        else:
-            told = f"{number(value)} s" if value >= 1 else f"{number(1000 * value)} ms"
+        told = "failed" if value is None else f"{number(value)} s" if value >= 1 else f"{number(1000 * value)} ms"
         where.line("  " + where.fit(what, 42) + told)
     where.line("  " + where.fit("decoding", 42) + f"{number(results['decode_tokens_per_second'])} pieces a second")
     for words in ("short", "long"):

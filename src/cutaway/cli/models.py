@@ -86,25 +86,32 @@ def models(json: JsonOption = False) -> None:
 
 def pull(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="NAME", help="As cutaway models lists it, or owner/name.", autocompletion=complete_model
+            metavar="NAME",
+            help="As cutaway models lists it, or owner/name.",
+            show_default="smollm2-135m",
+            autocompletion=complete_model,
         ),
-    ],
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Bring a model to this machine: checked, resumable, and there whole or not at all.
 
+    Ctrl-C is safe: the next pull goes on where this one stopped.
+
     \b
     Examples:
+      cutaway pull
       cutaway pull gpt2
       cutaway pull owner/name
       cutaway pull owner/name:file.Q4_K_M.gguf
-    """  # fmt: skip
+    """
     from cutaway.cli.downloads import ProgressOnStderr
     from cutaway.cli.words import harmless
     from cutaway.weights import catalog
 
+    name = catalog.DEFAULT if name is None else name
     before = catalog.find(name)
     path = catalog.pull(name, progress=ProgressOnStderr())
     if json:

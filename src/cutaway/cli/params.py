@@ -29,7 +29,7 @@ def params(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME|FILE]",
+            metavar="NAME|FILE",
             help="A known model, a config.json, a weights file or a folder.",
             autocompletion=_complete,
         ),

@@ -74,7 +74,7 @@ def trace(
       cutaway trace "The robots will bring peace. The robots will bring"
       cutaway trace "The cat sat on the" --layer 3 --head 2
       cutaway trace "The cat sat on the" --site "blocks.*.attn_out"
-      cutaway trace "The cat sat on the" --explain blocks.3.attn.qk:2,5,4
+      cutaway trace "The cat sat on the" --explain blocks.3.attn.qk:2,4,3
       cutaway trace "The cat sat on the" --zero blocks.3.attn.z:head=2
       echo "The cat sat on the" | cutaway trace - --json
     """  # fmt: skip
