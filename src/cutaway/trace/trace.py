@@ -167,15 +167,7 @@ class Trace:
         """Whole sites by names and globs, each block run again once. Raises `UnknownSite`."""
         names = matching(self.config, patterns)
         found = {name: array for name in names if (array := self._at_hand(name)) is not None}
-        by_part: dict[int | str, set[str]] = {}
-        for name in names:
-            if name not in found:
-                by_part.setdefault(self._part(name), set()).add(name)
-        for part, wanted in by_part.items():
-            if part == "after":
-                found.update({name: self._final(name, None) for name in wanted})
-            else:
-                found.update(self._run_again(part, wanted))
+        found |= self._compute(name for name in names if name not in found)
         return {name: found[name] for name in names}
 
     def logits(self, position: int = -1) -> np.ndarray:
@@ -207,11 +199,11 @@ class Trace:
 
     def gather(self, name: str, picked: Sequence[Picked]) -> np.ndarray:
         """The picked part of a declared site, every axis kept."""
-        if all(each is None for each in picked):
-            return self._whole(name)
         array = self._at_hand(name)
         if array is not None:
             return take(array, picked)
+        if all(each is None for each in picked):
+            return self._whole(name)
         site = self.sites[name]
         if site.block is None and name not in ("embed", "pos_embed"):
             return take(self._final(name, picked[0]), (None, *picked[1:]))
@@ -241,7 +233,20 @@ class Trace:
         return None
 
     def _whole(self, name: str) -> np.ndarray:
-        return self.read_many([name])[name]
+        return self._compute([name])[name]
+
+    def _compute(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Whole sites that are not at hand, each part of the model run again once."""
+        by_part: dict[int | str, set[str]] = {}
+        for name in names:
+            by_part.setdefault(self._part(name), set()).add(name)
+        found: dict[str, np.ndarray] = {}
+        for part, wanted in by_part.items():
+            if part == "after":
+                found |= {name: self._final(name, None) for name in wanted}
+            else:
+                found |= self._run_again(part, wanted)
+        return found
 
     def _part(self, name: str) -> int | str:
         block = self.sites[name].block
