@@ -220,6 +220,16 @@ def test_packed_rows_are_moved_whole(tmp_path: Path) -> None:
     assert np.array_equal(checkpoint.read("blocks.0.attn.W_Q"), half_split(plain, config.n_head).T)
 
 
+def test_a_packed_fused_bias_is_refused(tmp_path: Path) -> None:
+    """Its parts need not begin where blocks do."""
+    config = write_tiny_gguf(tmp_path / "m.gguf", "gpt2")
+    tensors = {name: encode(a, "F32") for name, a in gguf_tensors(config, stored_parameters(config)).items()}
+    tensors["blk.0.attn_qkv.bias"] = ("Q8_0", (96,), bytes(3 * 34))
+    (tmp_path / "m.gguf").write_bytes(gguf_bytes(gguf_metadata(config), tensors))
+    with pytest.raises(BadCheckpoint, match=r'packs "blk\.0\.attn_qkv\.bias" as Q8_0'):
+        open_checkpoint(tmp_path / "m.gguf")
+
+
 # ---- what the tensors say about the configuration ----
 
 

@@ -196,6 +196,8 @@ class OpenCheckpoint:
             dtype = self._store.tensors[place.tensor].dtype
             if dtype not in FORMATS:
                 raise self._bad(f'stores "{short(place.tensor)}" as {dtype}; Cutaway reads {", ".join(FORMATS)}')
+            if place.part is not None and (len(expected) == 1 or place.in_out) and FORMATS[dtype].weights > 1:
+                raise self._bad(f'packs "{short(place.tensor)}" as {dtype}, across the parts that it consists of')
             places[name] = place
         return places
 

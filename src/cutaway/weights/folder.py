@@ -102,8 +102,11 @@ def _chat_template(folder: Path) -> str | None:
     """A file of its own (transformers 4.50 on), or a field of the tokenizer's configuration before that."""
     own = folder / "chat_template.jinja"
     if own.is_file():
-        with open(own, "rb") as file:
-            return file.read(LONGEST_TEMPLATE).decode(errors="replace")
+        if own.stat().st_size > LONGEST_TEMPLATE:
+            raise BadCheckpoint(
+                f"{own} is longer than {LONGEST_TEMPLATE} bytes, so it is no chat template; remove it."
+            )
+        return own.read_bytes().decode(errors="replace")
     beside = folder / "tokenizer_config.json"
     if not beside.is_file():
         return None

@@ -109,9 +109,9 @@ def _refuse_elsewhere(name: str | None, index: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises `BadCheckpoint` when it is missing, huge, or something else."""
     with readable(path), open(path, "rb") as file:
-        raw = file.read(LARGEST_JSON + 1)
+        raw = file.read() if file.seek(0, 2) <= LARGEST_JSON and file.seek(0) == 0 else b""
     try:
-        values = json.loads(raw.decode("utf-8-sig")) if len(raw) <= LARGEST_JSON else None
+        values = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
