@@ -159,6 +159,10 @@ LIES: dict[str, tuple[bytes, str]] = {
     "a key twice": (gguf_bytes([("k", 1), ("k", 2)], {}), 'the key "k" twice'),
     "an unknown value type": (gguf_bytes({"k": key(13, bytes(8))}, {}), "unknown type 13"),
     "a string past the end": (gguf_bytes({"k": key(8, struct.pack("<Q", 1000))}, {}), "a length of 1000"),
+    "a string past the end of a long file": (
+        gguf_bytes({"j": "x" * 2000, "k": key(8, struct.pack("<Q", 1000))}, {}),
+        "a length of 1000",
+    ),
     "an array in an array": (gguf_bytes({"k": key(9, struct.pack("<IQ", 9, 1) + bytes(99))}, {}), "nests an array"),
     "an array of unknown things": (gguf_bytes({"k": key(9, struct.pack("<IQ", 77, 1))}, {}), "unknown type 77"),
     "an array past the end": (gguf_bytes({"k": key(9, struct.pack("<IQ", 5, 2**61))}, {}), "entries, more than"),
