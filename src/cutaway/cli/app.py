@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cutaway.cli import bench, generate, models, params, trace
+from cutaway.cli import bench, generate, models, params, serve, trace
 
 EPILOG = """\b
 Exit codes:
@@ -48,18 +48,22 @@ def cutaway(
 ) -> None:
     """A Transformer language model with its side removed, while it still runs.
 
+    Without a command it serves the page and opens it.
+
     \b
     Examples:
+      cutaway
       cutaway trace "The robots will bring peace. The robots will bring"
       cutaway generate "The robots will bring" --why
       cutaway params gpt3
     """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        serve.serve()
 
 
 # A sentence each that fits the list of commands; the docstrings say more.
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (serve.serve, "The page: the same, to look at and to change (also without a command)."),
     (trace.trace, "What happened inside, from the pieces to the next one."),
     (generate.generate, "The text goes on; --why says why each piece."),
     (params.params, "Where a model's parameters are, and what it costs."),

@@ -1,0 +1,102 @@
+"""`cutaway serve`, and `cutaway` alone: the page, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import webbrowser
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cutaway.cli.trace import ModelOption
+from cutaway.cli.words import note
+from cutaway.errors import CutawayError, Missing
+
+if TYPE_CHECKING:
+    from cutaway.engine import Model
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; anything but loopback lets others in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="N", min=0, max=65535, help="The port.", show_default="8642, or a free one"),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", metavar="NAME", help="Another name that this server goes by.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    model: ModelOption = None,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", metavar="N", min=1, help="The most tokens of one text.")
+    ] = 1024,
+    cache_mb: Annotated[
+        int, typer.Option("--cache-mb", metavar="N", min=1, help="How much memory traces may hold.")
+    ] = 512,
+) -> None:
+    """Serve the page on this machine and open it: type a sentence and see the model work on it.
+
+    Ctrl-C ends it. Several tabs, and several readers, may use it at once.
+
+    \b
+    Examples:
+      cutaway
+      cutaway serve --model gpt2 --no-open
+      cutaway serve --port 9000 --max-tokens 2048
+    """  # fmt: skip
+    try:
+        from cutaway.server.app import create_app
+        from cutaway.server.limits import Limits
+        from cutaway.server.run import address, bind, hosts_for, is_loopback, run
+    except ModuleNotFoundError as error:
+        raise Missing(
+            f"the page needs {error.name}, which is not installed; run: pip install 'cutaway[server]'"
+        ) from None
+    from cutaway.cli.reading import open_model
+
+    loaded = open_model(model)
+    sock = bind("127.0.0.1" if host == "localhost" else host, port)
+    url = address(sock)
+    allowed = tuple(allow_host or ())
+    if not is_loopback(host):
+        note(
+            f"warning: listening on {host}: whoever can reach this machine can use the model, and read what others"
+            " type. There is no password and no encryption."
+        )
+    app = create_app(
+        {loaded.name: loaded},
+        default=loaded.name,
+        limits=Limits(max_tokens=max_tokens, cache_bytes=cache_mb << 20),
+        hosts=hosts_for(host, allowed),
+        port=sock.getsockname()[1],
+    )
+
+    def ready() -> None:
+        typer.echo(f"Cutaway is at {url}  (Ctrl-C ends it)")
+        sys.stdout.flush()
+        threading.Thread(target=_warm, args=(loaded,), daemon=True).start()
+        if open_browser and _has_screen():
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run(app, sock, ready)
+
+
+def _warm(model: Model) -> None:
+    """Weights are read on first use; most people's first sentence should not wait for that. What is wrong with them
+    is told to whoever asks first."""
+    with contextlib.suppress(CutawayError):
+        model.parameters.read_all()
+        model.trace([0]).logits()
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open a window, and not take over this terminal."""
+    if sys.platform in ("win32", "darwin") or os.environ.get("BROWSER"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,176 @@
+"""`/api/traces`: making a trace and reading its sites."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from cutaway.engine import Model
+from cutaway.errors import BadInput, BadSelection
+from cutaway.server.answer import frame_response, json_response
+from cutaway.server.refusals import BadRequest
+from cutaway.server.routes_models import check_length
+from cutaway.server.state import FRAME, Body, State, errors, selection
+from cutaway.server.traces import Gauge, Held
+from cutaway.trace.interventions import Interventions
+from cutaway.trace.selection import Index
+from cutaway.wire import structures as s
+from cutaway.wire.answers import explain_answer, manifest, next_answer
+from cutaway.wire.frames import View, sites_frame
+from cutaway.wire.json_text import plain
+from cutaway.wire.overview import overview_frame
+from cutaway.wire.query import BINS_PATTERN, INDEX_PATTERN, parse_bins, parse_index
+
+TRACE = Body(s.TraceRequest)
+MOST_INTERVENTIONS = 1000
+
+
+def routes(state: State) -> APIRouter:
+    api = APIRouter(prefix="/api/traces")
+
+    @api.post(
+        "", response_model=s.Manifest, responses=errors(404, 409, 413), openapi_extra=TRACE.openapi(), status_code=200
+    )
+    async def create(request: Request) -> Response:
+        """Runs a text and keeps its trace. The same text (and changes) gives the same id; a newer keystroke of the
+        same `client` drops this one's work."""
+        asked: s.TraceRequest = await TRACE.read(request)
+        held = await state.desk.do(
+            request, lambda check: _create(state, asked, check), client=asked.client, seq=asked.seq
+        )
+        return json_response(_manifest(held))
+
+    @api.get("/{id}", response_model=s.Manifest, responses=errors(410))
+    async def show(id: str) -> Response:
+        """The manifest again."""
+        return json_response(_manifest(state.traces.get(id)))
+
+    @api.get("/{id}/sites", responses={200: FRAME, **errors(404, 410)})
+    async def sites(
+        request: Request,
+        id: str,
+        names: Annotated[str, Query(max_length=4000, description="names and globs: embed,blocks.*.resid_pre")],
+        selected: Annotated[dict[str, Index], Depends(selection)],
+        reduce: Annotated[str | None, Query(pattern="^absmax$")] = None,
+        bins: Annotated[str | None, Query(pattern=BINS_PATTERN, description="64, or rows x columns: 12x12")] = None,
+        skip_first: bool = False,
+        ranges: bool = True,
+    ) -> Response:
+        """Sites by name and glob, sliced and reduced, as safetensors."""
+        held = state.traces.get(id)
+        if (reduce is None) != (bins is None):
+            raise BadSelection("reduce and bins go together: reduce=absmax&bins=64.")
+        view = View(selected, parse_bins(bins) if bins is not None else (), skip_first, ranges)
+        patterns = [each.strip() for each in names.split(",") if each.strip()]
+        if not patterns:
+            raise BadSelection("no site is named; give names=blocks.0.attn.pattern, or several with commas.")
+        frame = await state.desk.do(
+            request, lambda check: sites_frame(held.trace, patterns, view, held.ranges, check)
+        )
+        state.traces.weigh(held)
+        return frame_response(frame)
+
+    @api.get("/{id}/overview", responses={200: FRAME, **errors(410)})
+    async def overview(
+        request: Request,
+        id: str,
+        bins: Annotated[int, Query(ge=1, le=512)] = 48,
+        pos: Annotated[str | None, Query(pattern=INDEX_PATTERN, max_length=4000)] = None,
+        k: Annotated[int, Query(ge=1, le=100)] = 10,
+    ) -> Response:
+        """Everything that the first view draws, in one safetensors file: stripes of the residual stream, how much
+        each block wrote, and (in the metadata) what comes next."""
+        held = state.traces.get(id)
+        rows = slice(None) if pos is None else parse_index(pos, "pos")
+
+        def work(check: Callable[[], None]) -> bytes:
+            row = len(held.trace) - 1
+            following = next_answer(held.logits(row), held.model.token, position=row, k=k)
+            check()
+            return overview_frame(held.trace, held.norms, following, bins=bins, pos=rows, known=held.ranges)
+
+        frame = await state.desk.do(request, work)
+        state.traces.weigh(held)
+        return frame_response(frame)
+
+    @api.get("/{id}/explain", response_model=s.ExplainAnswer, responses=errors(404, 410))
+    async def explain(
+        request: Request,
+        id: str,
+        site: Annotated[str, Query(max_length=200)],
+        index: Annotated[str, Query(pattern=r"^-?[0-9]{1,9}(,-?[0-9]{1,9}){0,4}$", description="5,4,2")],
+    ) -> Response:
+        """Where one number came from: formula, inputs with their values, and the result computed from them again."""
+        held = state.traces.get(id)
+        at = [int(each) for each in index.split(",")]
+        found = await state.desk.do(request, lambda check: explain_answer(held.trace.explain(site, at)))
+        state.traces.weigh(held)
+        return json_response(found, immutable=True)
+
+    return api
+
+
+def _manifest(held: Held) -> s.Manifest:
+    return manifest(held.trace, held.model.token, id=held.id, text=held.text, seconds=held.seconds)
+
+
+def _create(state: State, asked: s.TraceRequest, check: Callable[[], None]) -> Held:
+    model = state.models.get(asked.model)
+    ids = _ids(state, model, asked)
+    interventions = _interventions(model, asked)
+    changed = model.with_interventions(interventions) if interventions else model
+    id = state.traces.id_of(asked.model, ids, interventions.to_list())
+    held = state.traces.find(id)
+    if held is not None:
+        return held
+    gauge = Gauge(model.config.n_layer, len(ids), check)
+    start = time.perf_counter()
+    trace = changed.trace(ids, beside=gauge)
+    seconds = time.perf_counter() - start
+    text = asked.text
+    if text is None:
+        text = (
+            "".join(model.token(each).text for each in ids)
+            if model.tokenizer is None
+            else model.tokenizer.decode(ids)
+        )
+    held = Held(id, changed, trace, text, gauge.norms, seconds)
+    state.traces.keep(held)
+    return held
+
+
+def _ids(state: State, model: Model, asked: s.TraceRequest) -> list[int]:
+    if (asked.text is None) == (asked.ids is None):
+        raise BadRequest("give text or ids, one of the two.")
+    if asked.text is not None:
+        check_length(state, asked.text)
+        ids = model.ids(asked.text)
+    else:
+        ids = model.ids(asked.ids or [])
+    if len(ids) > state.limits.max_tokens:
+        raise BadInput(
+            f"the text has {len(ids):,} tokens; this server takes {state.limits.max_tokens:,}, so shorten it or start"
+            " the server with a larger --max-tokens."
+        )
+    return ids
+
+
+def _interventions(model: Model, asked: s.TraceRequest) -> Interventions:
+    if len(asked.interventions) > MOST_INTERVENTIONS:
+        raise BadSelection(f"{len(asked.interventions)} changes at once; {MOST_INTERVENTIONS} is the most.")
+    for each in asked.interventions:
+        for axis, index in each.selection.items():
+            if isinstance(index, s.SliceSpec) and index.step == 0:
+                raise BadSelection(f"{axis} has the step 0; a step is 1 or more, or negative.")
+    return Interventions.of(model.config, [plain_intervention(each) for each in asked.interventions])
+
+
+def plain_intervention(each: s.InterventionSpec) -> dict[str, object]:
+    """As `Interventions.of` takes it. `value` stays as it came: it may be a large nested list."""
+    selected = {
+        axis: index if isinstance(index, int | list) else plain(index) for axis, index in each.selection.items()
+    }
+    return {"site": each.site, "action": each.action, "selection": selected, "value": each.value}
