@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from cutaway.errors import BadInput
@@ -22,6 +22,8 @@ class StreamDecoder(Protocol):
 
 def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
     """One or several, as a tuple. Raises `BadInput` for anything else, and for empty strings."""
+    if not isinstance(stop, str | Iterable):
+        raise BadInput(f"stop is {stop!r}; expected a string or a list of strings.")
     strings = (stop,) if isinstance(stop, str) else tuple(stop)
     for each in strings:
         if not isinstance(each, str) or not each:
