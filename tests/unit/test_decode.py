@@ -164,7 +164,7 @@ def test_a_step_shows_its_candidates_and_stages() -> None:
     (step,) = model.generate(some_ids(5), max_new_tokens=1, **SAMPLED)
     assert step.choice.sampling == Sampling(**{name: value for name, value in SAMPLED.items() if name != "seed"})
     assert [each.chosen for each in step.candidates].count(True) == 1
-    assert [stage.name for stage in step.stages][0] == "raw"
+    assert step.stages[0].name == "raw"
     assert step.u is not None and 0 <= step.u < 1
     assert step.candidates is step.candidates and step.trace is step.trace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -262,7 +263,7 @@ def test_around_the_draw_the_row_is_unbroken() -> None:
     choice = choose(some_logits(), Sampling(1.2, top_k=100), None, seed=11, index=0)
     row = choice.around(2)
     assert choice.u is not None
-    for left, right in zip(row, row[1:], strict=False):
+    for left, right in itertools.pairwise(row):
         assert left.high == right.low
         assert choice.logits[left.token_id] >= choice.logits[right.token_id]
     (own,) = [each for each in row if each.low <= choice.u < each.high]
