@@ -15,7 +15,6 @@ import contextlib
 import json
 import math
 import os
-import secrets
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping
     """
     path = Path(path)
     pieces = _pieces(tensors, metadata)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         # not tempfile: its files are private (0600), and the rename would keep that
         with open(

@@ -234,5 +234,6 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 def test_metadata_is_a_mapping(tmp_path: Path) -> None:
     read: Any = opened(tmp_path, gguf_bytes({"z": 1, "list": ["a"], "b": 2}, {})).metadata
     assert list(read) == ["z", "list", "b"] and len(read) == 3  # the file's order
+    assert read.length("list") == 1 and read.length("z") is None
     with pytest.raises(KeyError):
         read["nothing"]

@@ -10,8 +10,8 @@ import pytest
 
 from cutaway.errors import BadCheckpoint, CutawayError
 from cutaway.weights import open_checkpoint
-from tests.support.folders import write_tiny
-from tests.support.gguf_writer import gguf_bytes, write_tiny_gguf
+from tests.support.folders import encode, stored_parameters, write_tiny
+from tests.support.gguf_writer import gguf_bytes, gguf_metadata, gguf_tensors, write_tiny_gguf
 
 
 def refusal(path: Path) -> str:
@@ -150,6 +150,26 @@ def test_a_gguf_without_language(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(gguf_bytes({"general.architecture": "llama", "llama.block_count": 2}, {}))
     with pytest.raises(CutawayError, match="lacks"):
         open_checkpoint(tmp_path / "m.gguf")
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    config = write_tiny_gguf(path, "llama")
+    tensors = {name: encode(array, "F32") for name, array in gguf_tensors(config, stored_parameters(config)).items()}
+    path.write_bytes(gguf_bytes(gguf_metadata(config) | changes, tensors))
+
+
+def test_a_part_of_a_gguf(tmp_path: Path) -> None:
+    rewrite(tmp_path / "m.gguf", **{"split.count": 3})
+    assert "is one of 3 parts of a model; join them" in refusal(tmp_path / "m.gguf")
+    rewrite(tmp_path / "m.gguf", **{"split.count": 1})
+    open_checkpoint(tmp_path / "m.gguf")
+
+
+def test_a_vocabulary_larger_than_its_embedding(tmp_path: Path) -> None:
+    rewrite(tmp_path / "m.gguf", **{"tokenizer.ggml.tokens": ["p"] * 98})
+    assert "has 98 pieces in its vocabulary, and embeds only 97" in refusal(tmp_path / "m.gguf")
+    rewrite(tmp_path / "m.gguf", **{"tokenizer.ggml.tokens": ["p"] * 97})
+    open_checkpoint(tmp_path / "m.gguf")
 
 
 def test_an_unreadable_file(tmp_path: Path) -> None:

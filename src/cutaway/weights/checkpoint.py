@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -146,6 +145,8 @@ class OpenCheckpoint:
         The dequantised ones share one allocation: the system then gives large pages, which is several times as fast
         as asking for each array's own.
         """
+        from concurrent.futures import ThreadPoolExecutor  # 10 ms that opening alone need not pay
+
         chosen = list(self.names if names is None else names)
         packed = [name for name in chosen if self.dtype(name) != "F32"]
         sizes = [self._declared[name].size for name in packed]

@@ -10,7 +10,7 @@ from cutaway.kernels.quants import dequantize
 from cutaway.weights.checkpoint import OpenCheckpoint
 from cutaway.weights.configs import from_gguf, from_hf
 from cutaway.weights.gguf import GGUFFile
-from cutaway.weights.refusals import PICKLES, refuse_other_start, refuse_pickle
+from cutaway.weights.refusals import PICKLES, damaged, refuse_other_start, refuse_pickle
 from cutaway.weights.safetensors import SafetensorsFiles, open_folder, read_json
 
 CONFIG = "config.json"
@@ -50,11 +50,15 @@ def _starts_as_gguf(path: Path) -> bool:
 
 def _open_gguf(path: Path) -> OpenCheckpoint:
     file = GGUFFile(path)
+    _refuse_part(file)
     factors: tuple[float, ...] = ()
     info = file.tensors.get("rope_freqs.weight")
     if info is not None and len(info.shape) == 1 and info.shape[0] <= 4096:
         factors = tuple(dequantize(file.raw(info.name), info.dtype).reshape(-1).tolist())
     config = from_gguf(file.metadata, file.tensors, path.name, factors)
+    pieces = file.metadata.length("tokenizer.ggml.tokens")
+    if pieces is not None and pieces > config.n_vocab:
+        raise damaged(path.name, f"has {pieces} pieces in its vocabulary, and embeds only {config.n_vocab}")
     template = file.metadata.get("tokenizer.chat_template")
     return OpenCheckpoint(
         config,
@@ -66,6 +70,15 @@ def _open_gguf(path: Path) -> OpenCheckpoint:
         tokenizer_metadata=file.metadata,
         chat_template=template if isinstance(template, str) else None,
     )
+
+
+def _refuse_part(file: GGUFFile) -> None:
+    parts = file.metadata.get("split.count", 1)
+    if isinstance(parts, int) and parts > 1:
+        raise BadCheckpoint(
+            f"{file.path.name} is one of {parts} parts of a model; join them into one file first, with"
+            " `llama-gguf-split --merge FIRST_PART WHOLE.gguf`."
+        )
 
 
 def _open_folder(folder: Path) -> OpenCheckpoint:

@@ -78,6 +78,11 @@ class Metadata(Mapping[str, Any]):
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
         self._late: dict[str, Callable[[], list[Any]]] = {}
+        self._lengths: dict[str, int] = {}
+
+    def length(self, key: str) -> int | None:
+        """How many entries an array has, without decoding it; None when there is no such array."""
+        return self._lengths.get(key)
 
     def __getitem__(self, key: str) -> Any:
         late = self._late.get(key)
@@ -112,7 +117,7 @@ class GGUFFile:
         self._bytes = np.frombuffer(self._map, np.uint8)
         header = _Header(self._map, self._bytes, self.path.name)
         self.version = header.version
-        self.metadata: Mapping[str, Any] = header.metadata
+        self.metadata: Metadata = header.metadata
         self.tensors: Mapping[str, TensorInfo] = header.tensors
         self.data_start = header.data_start
 
@@ -201,6 +206,7 @@ class _Header:
 
     def _array(self, key: str) -> Callable[[], list[Any]]:
         kind, count = self._unpack("<IQ", f'the array "{short(key)}"')
+        self.metadata._lengths[key] = count
         if kind == _ARRAY:
             raise self.bad(f'nests an array inside the array "{short(key)}", which Cutaway does not read')
         if kind == _STRING:

@@ -35,6 +35,8 @@ def damaged(source: str, what: str) -> BadCheckpoint:
 
 def short(text: str) -> str:
     """A hostile name may be megabytes long, and a message is one line."""
+    if len(text) < 80 and text.isprintable():  # as nearly always: this is called for every tensor's name
+        return text
     text = "".join(c if c.isprintable() else "?" for c in text[:80])
     return text if len(text) < 80 else text[:77] + "..."
 
