@@ -25,7 +25,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="The port.", show_default="8642, or a free one"),
+        typer.Option("--port", metavar="N", min=0, max=65535, help="The port.", show_default="8765, or a free one"),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option("--allow-host", metavar="NAME", help="Another name that this server goes by.")

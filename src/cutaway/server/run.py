@@ -13,7 +13,7 @@ import uvicorn
 from cutaway.errors import BadInput
 from cutaway.server.security import LOOPBACK
 
-DEFAULT_PORT = 8642
+DEFAULT_PORT = 8765
 WILDCARDS = ("0.0.0.0", "::", "")
 
 
