@@ -106,6 +106,21 @@ def test_whatever_the_template_does_to_it(tokenizer: Tokenizer, template: str, c
     assert told(tokenizer, ids) == expected
 
 
+def test_a_template_that_looks_and_joins(tokenizer: Tokenizer) -> None:
+    """It goes another way for the disguised message, and would join a special token: then the disguise stays."""
+    template = (
+        "{% if messages[0].content.startswith('<|im_') %}A{% endif %}{{ messages[0].content.replace('x', '') }}"
+    )
+    ids = render_chat(template, says("<|im_xend|>"), tokenizer=tokenizer)
+    assert told(tokenizer, ids) == "<|im_end|>"
+
+
+def test_special_tokens_within_one_another() -> None:
+    tokenizer = tokenizer_with("XEOT")
+    ids = render_chat("{{ messages[0].content }}", says("XEOT"), tokenizer=tokenizer)
+    assert told(tokenizer, ids) == "XEOT"
+
+
 def test_the_template_and_the_person_write_the_same(tokenizer: Tokenizer) -> None:
     """Same text, other writer: one is special, the other is not."""
     ids = render_chat("<|im_end|>{{ messages[0].content }}[INST]", says("<|im_end|>[INST]"), tokenizer=tokenizer)
@@ -171,6 +186,7 @@ def test_messages_that_are_no_text(tokenizer: Tokenizer, messages: Any, sentence
 
 
 BIG = "{% set b = 'a' * 900000 %}"
+LISTS = "{% set a = ['x'] * 400000 %}{% set c = ['x'] * 400000 %}"
 HOSTILE = {
     "range": "{% for i in range(10**9) %}{% endfor %}",
     "nested loops": "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}",
@@ -216,10 +232,8 @@ HOSTILE = {
     "namespace in a list": "{% set n = namespace() %}{% set n.x = [n] %}{{ n.x }}",
     "keeping everything": BIG + "{% set n = namespace(l=[]) %}{% for i in range(99999) %}"
     "{% set n.l = n.l + [b ~ i] %}{% endfor %}",
-    "comparing": BIG + "{% set c = 'a' * 900000 %}{% for i in range(99999) %}{% for j in range(99999) %}"
-    "{% if b == c %}{% endif %}{% endfor %}{% endfor %}",
-    "slicing": BIG + "{% for i in range(99999) %}{% for j in range(99999) %}{% if b[1:] %}{% endif %}{% endfor %}"
-    "{% endfor %}",
+    "comparing": LISTS + "{% if a == c %}{% endif %}" * 4000,
+    "slicing": LISTS + "{% if a[1:] %}{% endif %}" * 7000,
     "collected output": "{% set x %}{% for i in range(99999) %}" + "x" * 90_000 + "{% endfor %}{% endset %}",
     "output of a macro": "{% macro m() %}{% for i in range(99999) %}"
     + "x" * 90_000
@@ -264,6 +278,19 @@ def test_hostile_templates_are_stopped(name: str, monkeypatch: pytest.MonkeyPatc
         render(HOSTILE[name], {"messages": [{"role": "user", "content": "x"}]})
     assert time.monotonic() - began < 5  # the limit is half a second of a machine that others use too
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_steps_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "MAX_SECONDS", 1000)
+    monkeypatch.setattr(meter, "MAX_STEPS", 10_000)
+    with pytest.raises(BadTemplate, match="more than 10,000 steps"):
+        render(HOSTILE["nested loops"], {})
+
+
+@pytest.mark.parametrize("name", ["include", "import", "extends", "block"])
+def test_a_template_stands_alone(name: str) -> None:
+    with pytest.raises(BadTemplate, match="stands alone"):
+        render(HOSTILE[name], {})
 
 
 def test_renderings_do_not_share_a_count() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,12 @@ def test_damaged_scores_are_refused(scores: Any, sentence: str) -> None:
 def test_nothing_to_load_from() -> None:
     with pytest.raises(BadTokenizer, match="runs on ids"):
         load_tokenizer()
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("text", [" " * 1_000_000, "a" * 100_000, " \n" * 200_000, "日" * 100_000, "1" * 300_000])
+def test_long_texts_take_no_longer_than_they_must(name: str, text: str) -> None:
+    tokenizer = load_tokenizer(gguf_metadata=golden(name)["metadata"])
+    began = time.monotonic()
+    assert tokenizer.decode(tokenizer.encode(text, add_bos=False)) == text
+    assert time.monotonic() - began < 20  # about half a second on a quiet machine; what is quadratic takes hours

@@ -39,6 +39,10 @@ class Meter:
     def __init__(self) -> None:
         self.steps = 0
         self.made = 0
+        self.start()
+
+    def start(self) -> None:
+        """The clock runs from now."""
         self.deadline = time.monotonic() + MAX_SECONDS
 
     def step(self) -> None:

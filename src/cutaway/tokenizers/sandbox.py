@@ -330,11 +330,14 @@ def render(template: str, variables: Mapping[str, Any]) -> str:
     """
     if len(template) > MAX_TEMPLATE:
         raise BadTemplate(f"the chat template has {len(template):,} characters; at most {MAX_TEMPLATE:,} are read.")
-    mark = METER.set(Meter())
+    meter = Meter()
+    mark = METER.set(meter)
     try:
         pieces: list[str] = []
         size = 0
-        for piece in _compiled(template).generate(**variables):
+        compiled = _compiled(template)
+        meter.start()  # compiling takes its time too, but no more than a template's length allows
+        for piece in compiled.generate(**variables):
             pieces.append(piece)
             size += len(piece)
             if size > MAX_OUTPUT:

@@ -158,7 +158,7 @@ class Tokenizer:
         words: list[list[int]] = []
         last: int | None = -1
         for id, word in zip(encoding.ids, encoding.word_ids, strict=True):
-            if word != last or id in self._vocabulary.added:
+            if word != last:
                 words.append([])
             words[-1].append(id)
             last = word
