@@ -161,6 +161,95 @@ def test_they_act_alike_while_generating(shape: str, changes: dict[str, object])
         ids.append(step.token_id)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blocks.1.attn.qk_scaled": cutaway.add(30.0, k_pos=-1)},
+        {"blocks.0.attn.pattern": cutaway.set_to(0.25, head=1, k_pos=slice(0, 4))},
+        {"blocks.1.attn.pattern": cutaway.add(0.1)},
+        {"blocks.1.attn.pattern": cutaway.set_to(0.5, q_pos=[1, 2], k_pos=[4])},
+        {"blocks.0.attn.pattern": cutaway.set_to(np.full((4, 6, 6), 0.1))},
+        {"blocks.0.attn.pattern": cutaway.mean(np.full((4, 6), 0.2))},
+        {"blocks.0.attn.attn_scores": cutaway.zero(head=0)},
+        {"blocks.0.attn.attn_scores": cutaway.set_to(1.0, q_pos=slice(2, 4), k_pos=slice(0, 4))},
+    ],
+)
+def test_a_change_that_lets_a_query_see_later_keys_keeps_no_cache(changes: dict[str, object]) -> None:
+    edited = tiny_model("llama-gqa").intervene(changes)
+    ids = some_ids(3)
+    for step in edited.generate(ids, max_new_tokens=6, temperature=0, lookup=4):
+        close(step.choice.logits, edited.trace(ids).logits())
+        ids.append(step.token_id)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blocks.0.attn.pattern": cutaway.zero(head=1)},
+        {"blocks.0.attn.pattern": cutaway.set_to(0.5, q_pos=slice(3, None), k_pos=[0, 3])},
+        {"blocks.0.attn.pattern": cutaway.patch(tiny_model("llama-gqa").trace(some_ids(5, seed=3)))},
+        {"blocks.0.attn.attn_scores": cutaway.patch(tiny_model("llama-gqa").trace(some_ids(5, seed=3)))},
+        {"blocks.0.attn.attn_scores": cutaway.add(-3.0, k_pos=0)},
+        {"blocks.0.attn.qk": cutaway.set_to(2.0, k_pos=slice(0, 4))},
+    ],
+)
+@pytest.mark.parametrize("n", [3, 5, 7])
+def test_a_change_that_looks_back_alone_keeps_the_cache(changes: dict[str, object], n: int) -> None:
+    edited = tiny_model("llama-gqa").intervene(changes)
+    assert not edited.interventions.needs_whole_run
+    ids = some_ids(n)
+    for step in edited.generate(ids, max_new_tokens=5, temperature=0, lookup=4):
+        close(step.choice.logits, edited.trace(ids).logits())
+        ids.append(step.token_id)
+
+
+def test_a_given_mean_acts_at_every_position() -> None:
+    model, ids = tiny_model("llama-gqa"), some_ids(7)
+    other = model.trace(some_ids(5, seed=1))
+    for given in (other["blocks.1.attn.z"], other["blocks.1.attn.z"].mean(axis=0)):
+        expected = model.trace(ids)["blocks.1.attn.z"].copy()
+        expected[:, 1] = other["blocks.1.attn.z"][:, 1].mean(axis=0)
+        close(
+            model.intervene({"blocks.1.attn.z": cutaway.mean(given, head=1)}).trace(ids)["blocks.1.attn.z"], expected
+        )
+    by_head = np.arange(28, dtype=np.float32).reshape(4, 7) / 28  # [head, k_pos]: heads stand before positions
+    pattern = model.intervene({"blocks.1.attn.pattern": cutaway.mean(by_head)}).trace(ids)["blocks.1.attn.pattern"]
+    close(pattern, np.broadcast_to(by_head[:, None], (4, 7, 7)))
+
+
+def test_a_function_may_change_what_it_is_given() -> None:
+    model, ids = tiny_model("gpt2"), some_ids(5)
+
+    def without_head_1(value: np.ndarray) -> np.ndarray:
+        value[:, 1] = 0
+        return value
+
+    for site in ("blocks.1.attn.result", "blocks.1.resid_pre"):
+        edited = model.intervene({site: without_head_1})
+        lazy, recorded = edited.trace(ids), edited.trace(ids, record="*")
+        for name in edited.sites:
+            close(lazy[name], recorded[name])
+    zeroed = model.intervene({"blocks.1.attn.result": cutaway.zero(head=1)}).trace(ids)
+    close(model.intervene({"blocks.1.attn.result": without_head_1}).trace(ids)["logits"], zeroed["logits"])
+
+
+def test_a_patch_from_a_shorter_text_leaves_later_positions_alone() -> None:
+    model, ids = tiny_model("llama-gqa"), some_ids(8)
+    plain, short = model.trace(ids), model.trace(some_ids(5, seed=1))
+    q = model.intervene({"blocks.1.attn.q": cutaway.patch(short, pos=slice(2, None))}).trace(ids)["blocks.1.attn.q"]
+    close(q[2:5], short["blocks.1.attn.q"][2:])
+    close(q[[0, 1, 5, 6, 7]], plain["blocks.1.attn.q"][[0, 1, 5, 6, 7]])
+    patched = model.intervene({"blocks.1.attn.pattern": cutaway.patch(short)}).trace(ids)["blocks.1.attn.pattern"]
+    expected = plain["blocks.1.attn.pattern"].copy()
+    expected[:, :5, :5] = short["blocks.1.attn.pattern"]
+    close(patched, expected)
+
+
+def test_a_row_that_is_read_twice_is_changed_twice() -> None:
+    edited = tiny_model("gpt2").intervene({"logits": cutaway.zero(pos=3)})
+    assert not edited.trace(some_ids(5)).read("logits", pos=[3, 1, 3])[[0, 2]].any()
+
+
 def test_what_does_not_fit_is_refused() -> None:
     model = tiny_model("llama-gqa")
     for changes, match in (
@@ -170,6 +259,12 @@ def test_what_does_not_fit_is_refused() -> None:
         ({"blocks.0.attn.z": 3}, "a int; expected cutaway.zero"),
         ({"blocks.0.attn.z": cutaway.add(np.zeros((2, 2, 2, 2)))}, "4 axes; the site has 3"),
         ({"blocks.0.attn.z": cutaway.set_to(np.zeros((3, 4, 8)), pos=[0, 1])}, "3 positions; 2 are selected"),
+        ({"blocks.0.attn.z": cutaway.zero(pos=1.5)}, r"pos=1\.5.*whole number"),
+        ({"blocks.0.attn.z": cutaway.zero(pos=np.array([True, False]))}, "whole number"),
+        ({"blocks.0.attn.z": cutaway.zero(pos=slice("a", None))}, "whole number"),
+        ({"blocks.0.attn.pattern": cutaway.zero(pos=1, q_pos=2)}, "q_pos .* is selected twice"),
+        ({"blocks.0.attn.attn_scores": cutaway.scale(0)}, "attn.qk_scaled"),
+        ([cutaway.zero()], "a list; expected a dictionary"),
     ):
         with pytest.raises(cutaway.CutawayError, match=match):
             model.intervene(changes)
@@ -177,6 +272,20 @@ def test_what_does_not_fit_is_refused() -> None:
         model.intervene({"blocks.0.attn.z": cutaway.add(np.zeros(5))}).trace(some_ids(4))
     with pytest.raises(BadSelection, match="not an array of numbers"):
         cutaway.add("five")
-    for broken in ({"site": "logits", "action": "explode"}, {"site": "logits", "action": "add"}, {"action": "zero"}):
+    for value in (float("nan"), 1e300):
+        with pytest.raises(BadSelection, match="not-a-number, or a number too large"):
+            cutaway.add(value)
+    with pytest.raises(BadSelection, match="takes a trace"):
+        cutaway.patch(5)  # type: ignore[arg-type]
+    for broken in (
+        {"site": "logits", "action": "explode"},
+        {"site": "logits", "action": "add"},
+        {"action": "zero"},
+        {"site": "logits", "action": ["zero"]},
+        {"site": "logits", "action": "zero", "selection": [1]},
+        {"site": "logits", "action": "zero", "selection": {"pos": {"start": "a"}}},
+        {"site": "logits", "action": "zero", "selection": {"pos": {"from": 1}}},
+        5,
+    ):
         with pytest.raises(BadSelection):
-            Interventions.of(model.config, [broken])
+            Interventions.of(model.config, [broken])  # type: ignore[list-item]

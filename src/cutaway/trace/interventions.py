@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -19,10 +20,23 @@ import numpy as np
 from cutaway.config import ModelConfig
 from cutaway.errors import BadSelection
 from cutaway.sites import Site, declared, matching
-from cutaway.trace.selection import Index, axis_of, pick
+from cutaway.trace.selection import (
+    Index,
+    by_axis,
+    counts_from_end,
+    index_of_json,
+    index_to_json,
+    pick,
+    where,
+    whole_numbers,
+)
 
 Array = Any
 POSITIONS = ("pos", "q_pos")
+TEXT = (*POSITIONS, "k_pos")  # axes that grow with the text
+# From here on masked keys are out. What brings one back in lets a row depend on later ones: by site, the actions that
+# can, and the value that leaves it out.
+AFTER_MASK = {"attn_scores": (("zero", "mean", "set"), -math.inf), "pattern": (("mean", "add", "set"), 0.0)}
 
 
 class Readable(Protocol):
@@ -52,12 +66,34 @@ class Intervention:
             return not self.positionwise
         if self.action == "mean" and self.value is None:
             return True
-        return any(_counts_from_end(self.selection[name]) for name in self.selection if name in POSITIONS)
+        return self._looks_ahead or any(
+            counts_from_end(self.selection[name]) for name in self.selection if name in TEXT
+        )
+
+    @property
+    def _looks_ahead(self) -> bool:
+        """Whether it may give a query a share of a key that comes after it."""
+        actions, closed = AFTER_MASK.get(self.site.rsplit(".", 1)[-1], ((), 0.0))
+        if self.action not in actions:
+            return False
+        q, k = self.selection.get("q_pos"), self.selection.get("k_pos")
+        if self.value is not None:
+            given = self.value
+            if self.action != "mean" and q is None and k is None and given.ndim > 1:  # rows and keys from 0 on
+                given = given[..., np.triu(np.ones(given.shape[-2:], dtype=np.bool_), 1)]
+            if (given == closed).all():
+                return False
+            if given is not self.value:
+                return True
+        first = 0 if q is None else (q.start or 0) if isinstance(q, slice) else np.min(q, initial=2**62)
+        last = None if k is None else k.stop and k.stop - 1 if isinstance(k, slice) else np.max(k, initial=-1)
+        return last is None or bool(last > first)
 
     def bind(self, site: Site, sizes: Mapping[str, int]) -> Intervention:
         """This intervention at `site`; `sizes` of the axes that do not depend on the text. Raises `BadSelection`."""
-        named = {axis_of(site, name): index for name, index in self.selection.items()}
+        named = by_axis(site, self.selection)
         for axis, index in named.items():
+            whole_numbers(index, axis, site.name)
             if axis in sizes:
                 pick(index, sizes[axis], axis, site.name)
         bound = replace(self, selection=named, site=site.name)
@@ -73,18 +109,32 @@ class Intervention:
         at = _position_axis(site)
         if bound.action == "mean" and bound.value.ndim == len(site.axes):
             return replace(bound, value=np.asarray(bound.value.mean(axis=at, keepdims=True, dtype=np.float32)))
-        span, at_pos = bound._span(site, site.axes[at]), named.get(site.axes[at])
-        if span not in (None, 1) and at_pos is not None and not isinstance(at_pos, slice) and span != np.size(at_pos):
+        if bound.action == "mean" and bound.value.ndim == len(site.axes) - 1:  # heads may stand before positions
+            return replace(bound, value=np.expand_dims(bound.value, at))
+        if bound.action == "scale" and site.name.endswith("attn_scores") and not (bound.value > 0).all():
             raise BadSelection(
-                f"the array for {site.name} has {span} positions; {np.size(at_pos)} are selected by {site.axes[at]}=."
+                f"{site.name} is -inf where a query may not look, and that times 0 or less is no score; scale"
+                " attn.qk_scaled, which comes before the mask."
             )
+        for axis in site.axes:
+            span, index = bound._span(site, axis), named.get(axis)
+            if (
+                span not in (None, 1)
+                and index is not None
+                and not isinstance(index, slice)
+                and span != np.size(index)
+            ):
+                raise BadSelection(
+                    f"the array for {site.name} has {span} positions; {np.size(index)} are selected by {axis}=."
+                )
         return bound
 
     def apply(self, value: Array, site: Site, positions: np.ndarray, n_pos: int) -> Array:
         """`value` with the change made, as a new array. `positions`: where its rows stand in the text, which has
         `n_pos` positions."""
         if self.function is not None:
-            return _checked(self.function(value), value, site)
+            # a copy: people write `value[:, 2] = 0; return value`, and the value may be kept as another site's
+            return _checked(self.function(np.array(value, copy=True)), value, site)
         picked, rows = self._picked(value, site, positions, n_pos)
         if any(len(each) == 0 for each in picked):
             return value
@@ -103,40 +153,46 @@ class Intervention:
 
     def _picked(
         self, value: Array, site: Site, positions: np.ndarray, n_pos: int
-    ) -> tuple[list[np.ndarray], np.ndarray | None]:
-        """The indices along each axis of `value`, and which rows of the intervention's own array they take."""
+    ) -> tuple[list[np.ndarray], dict[int, np.ndarray]]:
+        """The indices along each axis of `value`; and by axis, where the own array has an entry for each position,
+        which of them they take."""
         picked: list[np.ndarray] = []
-        own_rows = None
-        for axis, length in zip(site.axes, value.shape, strict=True):
+        own: dict[int, np.ndarray] = {}
+        for at, (axis, length) in enumerate(zip(site.axes, value.shape, strict=True)):
             index = self.selection.get(axis)
-            if axis in POSITIONS:
-                span = self._span(site, axis)
-                if index is None:
-                    chosen = np.arange(n_pos if span is None else min(span, n_pos))
-                elif _counts_from_end(index):
-                    chosen = pick(index, n_pos, axis, site.name)
-                else:  # a position that the text has not reached yet is simply not there
-                    chosen = np.arange(n_pos)[index] if isinstance(index, slice) else np.atleast_1d(np.asarray(index))
-                local = {int(at): row for row, at in enumerate(positions)}
-                pairs = [(local[int(at)], own) for own, at in enumerate(chosen) if int(at) in local]
-                picked.append(np.array([row for row, _ in pairs], dtype=np.intp))
-                own_rows = np.array([own for _, own in pairs], dtype=np.intp) if span not in (None, 1) else None
-            elif index is None:
+            if axis not in TEXT:
+                picked.append(np.arange(length) if index is None else pick(index, length, axis, site.name))
+                continue
+            here, n = (positions, n_pos) if axis in POSITIONS else (np.arange(length), length)
+            span = self._span(site, axis)
+            if index is None and span is None:
                 picked.append(np.arange(length))
-            elif axis == "k_pos" and not _counts_from_end(index):
-                picked.append(_forward(index, length))
-            else:
-                picked.append(pick(index, length, axis, site.name))
-        return picked, own_rows
+                continue
+            if index is None or isinstance(index, slice):
+                chosen = np.arange(n)[slice(None) if index is None else index]
+            elif counts_from_end(index):
+                chosen = pick(index, n, axis, site.name)
+            else:  # a position that the text has not reached yet is simply not there
+                chosen = np.atleast_1d(np.asarray(index))
+            if span is not None and (span > 1 or index is None):
+                chosen = chosen[:span]  # positions for which the array has nothing stay as they are
+            rows, entries = where(here, chosen)
+            picked.append(rows)
+            if span not in (None, 1):
+                own[at] = entries
+        return picked, own
 
     def _span(self, site: Site, axis: str) -> int | None:
-        """How many positions the intervention's own array has, or None when it has no such axis."""
-        if self.value is None:
+        """How many positions the intervention's own array has along `axis`, or None when it has none of its own for
+        each position."""
+        if self.value is None or axis not in TEXT or (self.action == "mean" and axis in POSITIONS):
             return None
         at = site.axes.index(axis) - (len(site.axes) - self.value.ndim)
         return None if at < 0 else int(self.value.shape[at])
 
-    def _new(self, old: Array, value: Array, picked: list[np.ndarray], site: Site, rows: np.ndarray | None) -> Array:
+    def _new(
+        self, old: Array, value: Array, picked: list[np.ndarray], site: Site, rows: Mapping[int, np.ndarray]
+    ) -> Array:
         if self.action == "zero":
             return np.zeros_like(old)
         at = _position_axis(site)
@@ -147,9 +203,9 @@ class Intervention:
         lead = len(site.axes) - given.ndim
         for own in range(given.ndim):
             axis = own + lead
-            if axis == at:
-                given = given if rows is None else np.take(given, rows, axis=own)
-            elif given.shape[own] == value.shape[axis] != len(picked[axis]):
+            if axis in rows:
+                given = np.take(given, rows[axis], axis=own)
+            elif site.axes[axis] not in TEXT and given.shape[own] == value.shape[axis] != len(picked[axis]):
                 given = np.take(given, picked[axis], axis=own)  # an array of the whole site: its selected part
         if self.action == "scale":
             return old * given
@@ -162,28 +218,31 @@ class Intervention:
         return {
             "site": self.site,
             "action": self.action,
-            "selection": {axis: _index_to_json(index) for axis, index in self.selection.items()},
+            "selection": {axis: index_to_json(index) for axis, index in self.selection.items()},
             "value": None if self.value is None else self.value.tolist(),
         }
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> tuple[str, Intervention]:
         """(site, intervention) from what `to_dict` gave. Raises `BadSelection`."""
-        unknown = set(values) - {"site", "action", "selection", "value"}
-        action = values.get("action")
-        if unknown or not isinstance(values.get("site"), str) or action not in ACTIONS:
+        given = values if isinstance(values, Mapping) else {}
+        action, selected = given.get("action"), given.get("selection") or {}
+        unknown = set(given) - {"site", "action", "selection", "value"}
+        if (
+            unknown
+            or not isinstance(given.get("site"), str)
+            or action not in ACTIONS
+            or not isinstance(selected, Mapping)
+        ):
             raise BadSelection(
-                f"not an intervention: {json.dumps(dict(values))[:80]}; expected site, action (one of"
+                f"not an intervention: {json.dumps(values, default=repr)[:80]}; expected site, action (one of"
                 f" {', '.join(ACTIONS)}), selection and value."
             )
         raw = values.get("value")
         if (raw is None) != (action == "zero" or (action == "mean" and raw is None)):
             raise BadSelection(f'the action "{action}" on {values["site"]} needs a value.')
-        try:
-            value = None if raw is None else np.asarray(raw, dtype=np.float32)
-        except (TypeError, ValueError):
-            raise BadSelection(f"the value for {values['site']} is not an array of numbers.") from None
-        selection = {axis: _index_of_json(index) for axis, index in dict(values.get("selection") or {}).items()}
+        value = None if raw is None else _float32(raw)
+        selection = {axis: index_of_json(index) for axis, index in selected.items()}
         return values["site"], cls(str(action), selection, value)
 
 
@@ -209,7 +268,8 @@ def scale(factor: Any, **selection: Index) -> Intervention:
 def add(array: Any, **selection: Index) -> Intervention:
     """Plus `array` (broadcasts to what is selected): steering, along a direction of the residual stream say.
 
-    An array with a position axis and no `pos=` stands for positions 0, 1, …; later ones stay as they are.
+    An array with a position axis and no `pos=` stands for positions 0, 1, …; those it has nothing for stay as they
+    are.
     """
     return Intervention("add", selection, _float32(array))
 
@@ -222,8 +282,11 @@ def set_to(array: Any, **selection: Index) -> Intervention:
 def patch(trace: Readable, *, from_pos: Index | None = None, **selection: Index) -> Intervention:
     """What `trace`, of another text or another model, has at the same site and selection.
 
-    `from_pos`: the positions to take there, where they differ from `pos=` here.
+    `from_pos`: the positions to take there, where they differ from `pos=` here (from 0 on, without it). Positions
+    that the other text does not have stay as they are. Raises `BadSelection` for what is no trace.
     """
+    if not callable(getattr(trace, "read", None)):
+        raise BadSelection(f"patch takes a trace, such as model.trace(text) gives; got a {type(trace).__name__}.")
     return Intervention("patch", selection, trace=trace, from_pos=from_pos)
 
 
@@ -254,6 +317,11 @@ class Interventions:
         sizes = {"head": config.n_head, "kv_head": config.n_kv_head, "d_model": config.d_model, "one": 1}
         sizes |= {"d_head": config.d_head, "d_mlp": config.d_mlp, "vocab": config.n_vocab}
         bound = list(self.bound)
+        if not isinstance(changes, Mapping):
+            raise BadSelection(
+                f"the changes are a {type(changes).__name__}; expected a dictionary, site by site, such as"
+                ' {"blocks.3.attn.z": cutaway.zero(head=2)}.'
+            )
         for pattern, given in changes.items():
             several = given if isinstance(given, list | tuple) else [given]
             for name in matching(config, pattern):
@@ -320,35 +388,11 @@ def _checked(new: Array, old: Array, site: Site) -> Array:
 
 def _float32(array: Any) -> np.ndarray:
     try:
-        return np.asarray(array, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(array, dtype=np.float32)
+        fits = bool((np.isfinite(numbers) | np.isinf(np.asarray(array, dtype=np.float64))).all())
     except (TypeError, ValueError):
         raise BadSelection("the value of an intervention is not an array of numbers.") from None
-
-
-def _counts_from_end(index: Index) -> bool:
-    if isinstance(index, slice):
-        return any(bound is not None and bound < 0 for bound in (index.start, index.stop, index.step))
-    return bool((np.asarray(index) < 0).any())
-
-
-def _forward(index: Index, length: int) -> np.ndarray:
-    """Indices counted from the start; what lies beyond `length` is left out."""
-    if isinstance(index, slice):
-        return np.arange(length)[index]
-    return np.array([i for i in np.atleast_1d(np.asarray(index)) if i < length], dtype=np.intp)
-
-
-def _index_to_json(index: Index) -> Any:
-    if isinstance(index, slice):
-        return {"start": index.start, "stop": index.stop, "step": index.step}
-    return index.tolist() if isinstance(index, np.ndarray) else int(index) if isinstance(index, np.integer) else index
-
-
-def _index_of_json(index: Any) -> Index:
-    if isinstance(index, dict):
-        return slice(index.get("start"), index.get("stop"), index.get("step"))
-    if isinstance(index, bool) or not (
-        isinstance(index, int) or (isinstance(index, list) and all(type(i) is int for i in index))
-    ):
-        raise BadSelection(f"{index!r} is not an index; expected a whole number, a list of them or a slice.")
-    return index
+    if not fits:
+        raise BadSelection("the value of an intervention holds not-a-number, or a number too large for float32.")
+    return numbers
