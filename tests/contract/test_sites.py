@@ -122,7 +122,9 @@ def test_names_with_hook_are_accepted(shape: str) -> None:
 
 
 def test_an_unknown_site_is_refused_with_the_nearest_names() -> None:
-    with pytest.raises(cutaway.CutawayError, match=r'blocks\.1\.attn\.patern.*did you mean "blocks\.1\.attn\.pattern"'):
+    with pytest.raises(
+        cutaway.CutawayError, match=r'blocks\.1\.attn\.patern.*did you mean "blocks\.1\.attn\.pattern"'
+    ):
         canonical(tiny_config("gpt2"), "blocks.1.attn.patern")
     with pytest.raises(cutaway.CutawayError, match="blocks 0 to 2"):
         canonical(tiny_config("gpt2"), "blocks.7.attn.pattern")

@@ -1,6 +1,6 @@
 """Writes tests/golden/models/*.safetensors: what `transformers` computes on the tiny models of every shape.
 
-    python -m tests.golden.make_models        (needs the `yardsticks` extra)
+python -m tests.golden.make_models        (needs the `yardsticks` extra)
 """
 
 from __future__ import annotations

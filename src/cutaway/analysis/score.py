@@ -34,7 +34,7 @@ class Score:
 
 
 def score(trace: Trace) -> Score:
-    """The loss of each token of the traced text. Raises `BadInput` for a text of one token, which nothing predicts."""
+    """The loss of each token of the traced text. Raises `BadInput` for a single token, which nothing predicts."""
     ids = np.asarray(trace.ids)
     if len(ids) < 2:
         raise BadInput("the text is a single token, and nothing comes before it; a loss needs at least two tokens.")

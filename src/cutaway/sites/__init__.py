@@ -140,9 +140,8 @@ def canonical(config: ModelConfig, name: str) -> str:
     candidate = f"{head}.{plain}" if head else plain
     if candidate in sites:
         return candidate
-    raise UnknownSite(
-        f'there is no site "{name}" in this model{did_you_mean(candidate, sites) or "."}{_layer_hint(config, candidate)}'
-    )
+    hint = (did_you_mean(candidate, sites) or ".") + _layer_hint(config, candidate)
+    raise UnknownSite(f'there is no site "{name}" in this model{hint}')
 
 
 def _layer_hint(config: ModelConfig, name: str) -> str:
