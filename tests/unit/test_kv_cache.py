@@ -111,10 +111,15 @@ def test_a_prefix_and_its_cache_never_change_each_other() -> None:
     extend(prefix, 2, 70)
     assert keys(prefix) == [0, 1, 2, 3, 70, 71]
     assert keys(cache) == [0, 1, 2, 3, 4, 5, 6]
-    second = cache.prefix(5)
+
+
+def test_a_prefix_stays_true_when_its_rows_are_truncated() -> None:
+    cache = KVCache(LAYERS)
+    extend(cache, 6, 0)
+    prefix = cache.prefix(5)
     cache.truncate(2)
     extend(cache, 4, 80)
-    assert keys(second) == [0, 1, 2, 3, 4]
+    assert keys(prefix) == [0, 1, 2, 3, 4]
     assert keys(cache) == [0, 1, 80, 81, 82, 83]
 
 

@@ -70,6 +70,7 @@ def test_top_p_keeps_the_token_that_crosses(top_p: float, expected: list[int] | 
 
 def test_top_p_takes_equals_by_id() -> None:
     assert kept(keep_top_p(scores_of(0.25, 0.25, 0.25, 0.25), 0.4)) == [0, 1]
+    assert kept(keep_top_p(scores_of(0.25, 0.25, 0.25, 0.25), 0.5)) == [0, 1]  # exactly enough is enough
 
 
 @pytest.mark.parametrize(("min_p", "expected"), [(0.09, [0, 1, 2, 3]), (0.11, [0, 1, 3]), (0.61, [1]), (1.0, [1])])
@@ -167,7 +168,7 @@ def test_tokens_stand_by_falling_score_and_equals_by_id() -> None:
     assert total == pytest.approx(weights.sum())
 
 
-@pytest.mark.parametrize("spread", [0.01, 1.0, 6.0])
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 6.0])
 def test_the_row_does_not_depend_on_how_far_it_was_sorted(spread: float) -> None:
     scores = (np.round(some_logits(20_000) * 4) / 4 * np.float32(spread)).astype(np.float32)  # many equals
     order, running, total = ranked(scores)
@@ -178,6 +179,7 @@ def test_the_row_does_not_depend_on_how_far_it_was_sorted(spread: float) -> None
         np.testing.assert_array_equal(part, order[: len(part)])
         np.testing.assert_array_equal(sums, running[: len(part)])
         assert whole == total
+        assert sums[-1] > share * total or len(part) == len(order)
     assert min(lengths) < 20_000  # a part was enough for some
 
 
@@ -185,6 +187,15 @@ def test_the_draw_is_where_u_falls() -> None:
     scores = scores_of(0.15, 0.5, 0.05, 0.3)  # in the row: 1, 3, 0, 2
     for u, token in ((0.0, 1), (0.49, 1), (0.51, 3), (0.79, 3), (0.81, 0), (0.94, 0), (0.96, 2), (1 - 2**-53, 2)):
         assert draw(scores, u) == token
+    assert draw(np.zeros(2, dtype=np.float32), 0.5) == 1  # an edge belongs to the token that begins there
+
+
+def test_the_row_is_that_of_a_stable_sort() -> None:
+    scores = np.round(some_logits(3000) * 4) / 4
+    scores[::7] *= np.float32(-0.0)  # zeros of both signs are equal
+    order, _, _ = ranked(scores)
+    np.testing.assert_array_equal(order, np.argsort(-scores, kind="stable"))
+    assert {-0.0, 0.0} <= set(scores.tolist()) and np.signbit(scores[scores == 0]).any()
 
 
 def test_a_draw_at_the_very_edge_finds_a_token_that_has_width() -> None:

@@ -103,7 +103,7 @@ class Choice:
     def candidates(self, n: int = SHOWN) -> tuple[Candidate, ...]:
         """The `n` largest raw logits, and the chosen token if it is not among them, through every stage."""
         stages = self.stages()
-        by_logit = np.argsort(-self.logits, kind="stable")
+        by_logit, _, _ = ranked(self.logits)
         shown = [int(token) for token in by_logit[:n]]
         ranks = list(range(len(shown)))
         if self.token_id not in shown:
@@ -137,7 +137,7 @@ class Choice:
     def _row(self, scores: np.ndarray, tokens: list[int]) -> list[Slice]:
         order, running, _ = ranked(scores)
         edges = np.minimum(np.concatenate([[0.0], running]) / running[-1], 1.0)
-        where = {int(token): place for place, token in enumerate(order) if int(token) in set(tokens)}
+        where = {int(order[place]): int(place) for place in np.flatnonzero(np.isin(order, tokens))}
         return [
             Slice(token, float(edges[where[token]]), float(edges[where[token] + 1]))
             for token in tokens

@@ -200,22 +200,30 @@ def ranked(scores: np.ndarray, share: float = 1.0) -> tuple[np.ndarray, np.ndarr
     few hundred of 50,000 ids is all that most draws need. What it holds does not depend on where it ends.
     """
     alive = np.flatnonzero(scores > -math.inf)
-    values = scores[alive].astype(np.float64)
-    weights = np.exp(values - values.max())
+    values = scores[alive]
+    weights = np.exp(values.astype(np.float64) - float(values.max()))
     total = float(weights.sum())
-    longest = alive.shape[0]
+    places = falling(values)
+    longest = places.shape[0]
     wanted = 128 if share < 1 else longest
     while True:
-        if wanted * 4 < longest:
-            last = np.partition(values, longest - wanted)[longest - wanted]
-            front = np.flatnonzero(values >= last)  # with all that equal the last, so that order can't depend on it
-        else:
-            front = np.arange(longest)
-        front = front[np.argsort(-values[front], kind="stable")]
+        front = places if wanted * 4 > longest else np.partition(places, wanted)[:wanted]
+        front = np.sort(front) & 0xFFFFFFFF
         running = np.cumsum(weights[front])  # one after another, so a shorter row has the same sums
         if front.shape[0] == longest or running[-1] > share * total:
             return alive[front], running, total
         wanted *= 16
+
+
+def falling(values: np.ndarray) -> np.ndarray:  # [n] float32 -> [n] int64
+    """Numbers that sort as a row does, each different: above, the value turned round; in the low 32 bits, the index.
+
+    Sorting these is several times as fast as a stable `argsort`. As integers the bits of a positive float32 rise with
+    it, and those of a negative one fall.
+    """
+    bits = (values + np.float32(0)).view(np.int32).astype(np.int64)  # -0 + 0 is 0: equal values, equal bits
+    rising = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return (-rising << 32) | np.arange(values.shape[0])
 
 
 def draw(scores: np.ndarray, u: float) -> int:

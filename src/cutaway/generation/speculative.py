@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LONGEST_NGRAM = 3
+# A single id says too little about what comes next: on ten texts of SmolLM2 (greedy and sampled, 150 tokens each)
+# looking up two or three ids saved more passes than one to three.
+NGRAMS = (3, 2)
 LONGEST_PAUSE = 16
 
 
@@ -30,7 +32,7 @@ class Draft:
 
 
 class PromptLookup:
-    """Where each run of up to three ids was seen last; one dictionary entry per id and length."""
+    """Where each run of two or three ids was seen last; two dictionary entries per id."""
 
     def __init__(self, ids: Sequence[int] = ()) -> None:
         self._ids: list[int] = []
@@ -41,8 +43,9 @@ class PromptLookup:
     def append(self, token: int) -> None:
         # The run that ends just before this id is entered only now: a run must not find itself.
         end = len(self._ids)
-        for n in range(1, min(LONGEST_NGRAM, end) + 1):
-            self._after[tuple(self._ids[end - n :])] = end
+        for n in NGRAMS:
+            if n <= end:
+                self._after[tuple(self._ids[end - n :])] = end
         self._ids.append(token)
 
     def draft(self, length: int) -> tuple[int, ...]:
@@ -51,8 +54,8 @@ class PromptLookup:
         Where the copy reaches the end of the text it goes on with itself, so that a loop of any period is continued.
         """
         end = len(self._ids)
-        for n in range(min(LONGEST_NGRAM, end), 0, -1):
-            start = self._after.get(tuple(self._ids[end - n :]))
+        for n in NGRAMS:
+            start = self._after.get(tuple(self._ids[end - n :])) if n <= end else None
             if start is not None:
                 period = end - start
                 return tuple(self._ids[start + i % period] for i in range(length))
