@@ -63,7 +63,7 @@ def params(
       cutaway params gpt3
       cutaway params llama-3-8b --length 8192
       cutaway params path/to/config.json
-      cutaway params gpt2 --n-layer 24 --d-model 1024
+      cutaway params gpt2 --n-layer 24 --d-model 1024 --n-head 16
       cutaway params --n-layer 4 --d-model 256 --architecture llama
     """  # fmt: skip
     from cutaway.analysis.parameters import count

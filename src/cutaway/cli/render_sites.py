@@ -48,7 +48,7 @@ def show_site(screen: Screen, trace: Trace, name: str, position: int) -> None:
             continue
         line = Text("  " + screen.fit_right(labels[at], 17) + " ", FAINT)
         screen.line(line + Text("│", FAINT) + stripe(screen, rows[at], scale, width) + Text("│", FAINT))
-    screen.line(Text(" " * 18) + stripe_legend(screen, scale, per_cell))
+    screen.line(stripe_legend(screen, scale, per_cell))
 
 
 def _some(n: int) -> list[int | None]:

@@ -13,6 +13,7 @@ from cutaway.errors import BadInput, BadSelection
 
 if TYPE_CHECKING:
     from cutaway.cli.overview import Overview
+    from cutaway.trace.explain import Explanation
 
 ModelOption = Annotated[
     str | None,
@@ -96,6 +97,10 @@ def trace(
     found = overview(loaded, _text(given, ids, loaded, loaded_ids), loaded_ids, position, top)
     names = _names(found, site or [])
     pattern = f"blocks.{layer}.attn.pattern"
+    # All that can be refused is asked for before the first line is written.
+    if layer is not None and head is not None:
+        found.trace.read(pattern, head=head, q_pos=0)
+    explanations = [found.trace.explain(*each) for each in asked]
     if json:
         from cutaway.cli.machine import plain_values, write_json
 
@@ -105,11 +110,11 @@ def trace(
         if layer is not None and head is not None:
             weights = plain_values(found.trace.read(pattern, head=head))
             values["pattern"] = {"site": pattern, "head": head, "values": weights}
-        if asked:
-            values["explanations"] = [explanation_values(found.trace.explain(*each)) for each in asked]
+        if explanations:
+            values["explanations"] = [explanation_values(each) for each in explanations]
         write_json(values)
         return
-    _show(found, names, layer, head, asked)
+    _show(found, names, layer, head, explanations)
 
 
 def _names(found: Overview, patterns: list[str]) -> list[str]:
@@ -126,13 +131,13 @@ def _text(given: str, as_ids: bool, model: object, ids: list[int]) -> str:
 
 
 def _show(
-    found: Overview, names: list[str], layer: int | None, head: int | None, asked: list[tuple[str, tuple[int, ...]]]
+    found: Overview, names: list[str], layer: int | None, head: int | None, explanations: list[Explanation]
 ) -> None:
     from cutaway.cli import render_sites, render_trace
     from cutaway.cli.terminal import screen
 
     where = screen()
-    if layer is None and not names and not asked:
+    if layer is None and not names and not explanations:
         render_trace.show_overview(where, found)
         if where.console.is_terminal:
             render_trace.hints(where, found)
@@ -145,5 +150,5 @@ def _show(
         render_trace.show_pattern(where, found.trace, layer, head)
     for name in names:
         render_sites.show_site(where, found.trace, name, found.position)
-    for site, index in asked:
-        render_sites.show_explanation(where, found.trace.explain(site, index))
+    for each in explanations:
+        render_sites.show_explanation(where, each)
