@@ -50,7 +50,7 @@ class Desk:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="cutaway")
+        self._pool: ThreadPoolExecutor | None = None
         self._jobs: set[Job] = set()
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._by_client: dict[str, dict[Job, int]] = {}
@@ -73,6 +73,8 @@ class Desk:
             self._newer(client, seq)
         if self._closed or len(self._jobs) >= self._limits.workers + self._limits.waiting:
             raise Busy("the server has all the work that it can line up; try again in a second.")
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="cutaway")
         job = Job()
         self._jobs.add(job)
         if client is not None and seq is not None:
@@ -133,12 +135,18 @@ class Desk:
             if not self._by_client[client]:
                 del self._by_client[client]
 
+    def open(self) -> None:
+        """Takes work (again)."""
+        self._closed = False
+
     def close(self) -> None:
         """Stops everything at the next block; new work is refused."""
         self._closed = True
         for job in list(self._jobs):
             job.drop(Busy("the server is going away; start it again with `cutaway serve`."))
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
 
 async def _disconnected(request: Request) -> None:

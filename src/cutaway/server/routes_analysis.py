@@ -14,7 +14,7 @@ from cutaway.analysis.logit_lens import logit_lens
 from cutaway.analysis.score import score
 from cutaway.generation.sampling import Sampling
 from cutaway.server.answer import json_response
-from cutaway.server.state import State, errors, numbers_of
+from cutaway.server.state import State, errors, example, numbers_of
 from cutaway.server.traces import Watched
 from cutaway.trace.trace import Trace
 from cutaway.wire import structures as s
@@ -30,7 +30,7 @@ from cutaway.wire.answers import (
 
 IDS = r"^[0-9]{1,9}(,[0-9]{1,9}){0,63}$"
 Position = Annotated[int, Query(ge=-(2**31), lt=2**31, description="from 0; negative counts from the end")]
-TokenId = Annotated[int, Query(ge=0, lt=2**31)]
+TokenId = Annotated[int, Query(ge=0, lt=2**31, openapi_examples=example(3))]
 OtherId = Annotated[int | None, Query(ge=0, lt=2**31)]
 Count = Annotated[int, Query(ge=1, le=200)]
 Whole64 = Annotated[int, Query(ge=0, lt=2**63)]
@@ -45,11 +45,11 @@ def routes(state: State) -> APIRouter:
         id: str,
         position: Position = -1,
         k: Count = 20,
-        temperature: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 1.0,
+        temperature: Annotated[float, Query(ge=0, le=1000)] = 1.0,
         top_k: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
         top_p: Annotated[float | None, Query(gt=0, le=1)] = None,
         min_p: Annotated[float | None, Query(ge=0, le=1)] = None,
-        repetition_penalty: Annotated[float | None, Query(gt=0, allow_inf_nan=False)] = None,
+        repetition_penalty: Annotated[float | None, Query(ge=0.01, le=100)] = None,
         seed: Whole64 = 0,
         index: Whole64 = 0,
     ) -> Response:
@@ -125,7 +125,7 @@ def routes(state: State) -> APIRouter:
     async def neurons(
         request: Request,
         id: str,
-        block: Annotated[int, Query(ge=0, lt=2**31)],
+        block: Annotated[int, Query(ge=0, lt=2**31, openapi_examples=example(0))],
         token: TokenId,
         position: Position = -1,
         against: OtherId = None,

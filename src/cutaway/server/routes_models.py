@@ -12,7 +12,7 @@ from cutaway.analysis.parameters import count, model_shape
 from cutaway.engine import Model
 from cutaway.errors import BadInput, CutawayError, UnknownModel
 from cutaway.server.answer import frame_response, json_response
-from cutaway.server.state import FRAME, Body, State, errors, numbers_of, parameter_selection
+from cutaway.server.state import FRAME, Body, State, errors, example, numbers_of, parameter_selection
 from cutaway.trace.selection import Index
 from cutaway.wire import structures as s
 from cutaway.wire.answers import likeliest, token_answer
@@ -20,10 +20,10 @@ from cutaway.wire.models import model_answer, parameters_answer, tokenize_answer
 from cutaway.wire.parameters import parameter_frame
 from cutaway.wire.query import BINS_PATTERN, parse_bins
 
-TOKENIZE = Body(s.TokenizeRequest)
+TOKENIZE = Body(s.TokenizeRequest, {"model": "smollm2-135m", "text": "Data visualization"})
 
 IDS = r"^[0-9]{1,9}(,[0-9]{1,9}){0,63}$"
-Ids = Annotated[str | None, Query(pattern=IDS, description="token ids: 3,7")]
+Ids = Annotated[str | None, Query(pattern=IDS, description="token ids: 3,7", openapi_examples=example("3,7"))]
 
 
 def routes(state: State) -> APIRouter:
@@ -78,7 +78,9 @@ def routes(state: State) -> APIRouter:
         return json_response(await state.desk.do(request, lambda check: _model(state, name)))
 
     @api.get("/parameters", response_model=s.ParametersAnswer, responses=errors(404))
-    async def parameters(request: Request, model: Annotated[str, Query(max_length=200)]) -> Response:
+    async def parameters(
+        request: Request, model: Annotated[str, Query(max_length=200, openapi_examples=example("gpt3"))]
+    ) -> Response:
         """How many numbers a model has learned, and where: of a served model, or of a known shape ("gpt3")."""
         return json_response(await state.desk.do(request, lambda check: _parameters(state, model)))
 

@@ -13,7 +13,7 @@ from cutaway.errors import BadInput, BadSelection
 from cutaway.server.answer import frame_response, json_response
 from cutaway.server.refusals import BadRequest
 from cutaway.server.routes_models import check_length
-from cutaway.server.state import FRAME, Body, State, errors, selection
+from cutaway.server.state import FRAME, Body, State, errors, example, selection
 from cutaway.server.traces import Gauge, Held
 from cutaway.trace.interventions import Interventions
 from cutaway.trace.selection import Index
@@ -24,7 +24,7 @@ from cutaway.wire.json_text import plain
 from cutaway.wire.overview import overview_frame
 from cutaway.wire.query import BINS_PATTERN, INDEX_PATTERN, parse_bins, parse_index
 
-TRACE = Body(s.TraceRequest)
+TRACE = Body(s.TraceRequest, {"model": "smollm2-135m", "ids": [12, 7, 31], "client": "a-tab", "seq": 1})
 MOST_INTERVENTIONS = 1000
 
 
@@ -52,7 +52,14 @@ def routes(state: State) -> APIRouter:
     async def sites(
         request: Request,
         id: str,
-        names: Annotated[str, Query(max_length=4000, description="names and globs: embed,blocks.*.resid_pre")],
+        names: Annotated[
+            str,
+            Query(
+                max_length=4000,
+                description="names and globs, with commas",
+                openapi_examples=example("embed,blocks.*.resid_pre"),
+            ),
+        ],
         selected: Annotated[dict[str, Index], Depends(selection)],
         reduce: Annotated[str | None, Query(pattern="^absmax$")] = None,
         bins: Annotated[str | None, Query(pattern=BINS_PATTERN, description="64, or rows x columns: 12x12")] = None,
@@ -100,8 +107,10 @@ def routes(state: State) -> APIRouter:
     async def explain(
         request: Request,
         id: str,
-        site: Annotated[str, Query(max_length=200)],
-        index: Annotated[str, Query(pattern=r"^-?[0-9]{1,9}(,-?[0-9]{1,9}){0,4}$", description="5,4,2")],
+        site: Annotated[str, Query(max_length=200, openapi_examples=example("blocks.0.attn.qk"))],
+        index: Annotated[
+            str, Query(pattern=r"^-?[0-9]{1,9}(,-?[0-9]{1,9}){0,4}$", openapi_examples=example("1,2,0"))
+        ],
     ) -> Response:
         """Where one number came from: formula, inputs with their values, and the result computed from them again."""
         held = state.traces.get(id)

@@ -50,11 +50,17 @@ class State:
     desk: Desk
 
 
+def example(value: Any) -> dict[str, Any]:
+    """For `openapi_examples=`."""
+    return {"one": {"value": value}}
+
+
 class Body:
     """A request's JSON as a structure, strictly: "3" is not 3, and an unknown key is refused."""
 
-    def __init__(self, structure: type) -> None:
+    def __init__(self, structure: type, example: dict[str, Any]) -> None:
         self.structure = structure
+        self.example = example
         self._adapter: TypeAdapter[Any] = TypeAdapter(structure)
 
     async def read(self, request: Request) -> Any:
@@ -73,7 +79,8 @@ class Body:
     def openapi(self) -> dict[str, Any]:
         """For `openapi_extra=`; `app.describe` adds the schema itself."""
         reference = {"$ref": f"#/components/schemas/{self.structure.__name__}"}
-        return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+        content = {"application/json": {"schema": reference, "example": self.example}}
+        return {"requestBody": {"required": True, "content": content}}
 
     def schemas(self) -> dict[str, Any]:
         """The JSON schemas of the structure and those in it, by name."""
@@ -81,9 +88,7 @@ class Body:
         return {**schema.pop("$defs", {}), self.structure.__name__: schema}
 
 
-AxisIndex = Annotated[
-    str | None, Query(pattern=INDEX_PATTERN, max_length=4000, description="3, or 1,4 or 0:10", examples=["0:10"])
-]
+AxisIndex = Annotated[str | None, Query(pattern=INDEX_PATTERN, max_length=4000, description="3, or 1,4 or 0:10")]
 
 
 def selection(

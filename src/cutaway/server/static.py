@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from cutaway.server.answer import error_response
 from cutaway.server.refusals import NotFound
@@ -43,6 +44,15 @@ UNBUILT = """<!doctype html>
 """
 
 
+class PageRoute(Route):
+    """A route that leaves everything under /api alone, so that a wrong method there is told from a wrong address."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and scope["path"].split("/", 2)[1:2] == ["api"]:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
 def routes(folder: Path = FOLDER) -> list[Route]:
     """`/` and everything below it that is a file of the build."""
 
@@ -58,7 +68,7 @@ def routes(folder: Path = FOLDER) -> list[Route]:
             return HTMLResponse(UNBUILT, status_code=503, headers={"cache-control": "no-store"})
         return error_response(NotFound(f"there is nothing at /{path[:80]}; the page is at / and the API under /api."))
 
-    return [Route("/", serve, methods=["GET"]), Route("/{path:path}", serve, methods=["GET"])]
+    return [PageRoute("/", serve, methods=["GET"]), PageRoute("/{path:path}", serve, methods=["GET"])]
 
 
 def _file(folder: Path, path: str) -> Path | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cutaway.engine import Model
+from cutaway.errors import BadInput
 from cutaway.server.refusals import TraceGone
 from cutaway.tap import SILENT, Tap
 from cutaway.trace.trace import Trace
@@ -77,13 +78,18 @@ class Held:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def logits(self, row: int) -> np.ndarray:
-        """[vocab]; the last few rows are kept, since a slider asks for the same one again and again."""
+        """[vocab]; the last few rows are kept, since a slider asks for the same one again and again.
+
+        Raises `BadInput` where a change that somebody made has left no numbers.
+        """
         with self._lock:
             found = self._logits.get(row)
             if found is not None:
                 self._logits.move_to_end(row)
                 return found
         logits = self.trace.logits(row)
+        if self.trace.interventions and not np.isfinite(logits.max()):
+            raise BadInput("with these changes the logits are no longer finite numbers; make the changes smaller.")
         with self._lock:
             self._logits[row] = logits
             while len(self._logits) > ROWS_OF_LOGITS:

@@ -4,6 +4,7 @@ mean. And the range that a picture's colours need.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,7 @@ def absmax(array: np.ndarray, bins: tuple[int, ...]) -> Reduced:
 
 def _chunked(array: np.ndarray, bins: tuple[int, int]) -> Reduced:
     lead, (n_rows, n_cols) = array.shape[:-2], array.shape[-2:]
-    flat = array.reshape(-1, n_rows, n_cols)
+    flat = array.reshape(math.prod(lead), n_rows, n_cols)  # -1 says nothing where an axis is empty
     step = max(1, ELEMENTS_AT_ONCE // max(1, n_rows * n_cols))
     parts = [_two(flat[at : at + step], bins) for at in range(0, max(1, len(flat)), step)]
     values = np.concatenate([each.values for each in parts])
@@ -56,9 +57,8 @@ def _two(array: np.ndarray, bins: tuple[int, int]) -> Reduced:  # [n, row, col]
     if row_width == 1:
         cells = array[:, :, cols]  # [n, row, bin, col width]
     else:
-        cells = array[:, rows[:, :, None, None], cols[None, None]].swapaxes(
-            2, 3
-        )  # [n, bin, bin, row width, col width]
+        # [n, bin, bin, row width, col width]
+        cells = array[:, rows[:, :, None, None], cols[None, None]].swapaxes(2, 3)
         cells = cells.reshape(n, n_row, n_col, row_width * col_width)
     size = np.abs(cells)
     if not np.isfinite(size).all():
@@ -83,9 +83,11 @@ def _members(length: int, bins: int) -> np.ndarray:  # -> [bin, width]
 def ranges_of(array: np.ndarray, position_axis: int, *, whole: bool = True) -> SiteRange:
     """The range of a site and its colour bound c: the median over positions of the 99th percentile of |x| there (over
     heads and features together, or over heads and keys)."""
+    if array.size == 0:
+        return SiteRange(None, None, None, None, whole)
     size = np.abs(np.moveaxis(array, position_axis, 0).reshape(array.shape[position_axis], -1))
     finite = np.isfinite(size)
-    if size.size == 0 or not finite.any():
+    if not finite.any():
         return SiteRange(None, None, None, None, whole)
     if finite.all():
         rows = np.percentile(size, 99, axis=1)

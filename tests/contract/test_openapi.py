@@ -1,0 +1,92 @@
+"""The OpenAPI description is true: schemathesis makes requests from it, right and wrong ones, and holds the answers
+to it. In this process, from a fixed seed, and bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.config import SchemathesisConfig
+from starlette.testclient import TestClient
+
+from cutaway.server.app import create_app
+from cutaway.server.limits import Limits
+from tests.support.tiny import some_ids, tiny_model
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of schemathesis and what it brings; ours are errors elsewhere
+
+MODEL = "llama-gqa"
+# schemathesis' in-process client calls itself "testserver"
+APP = create_app({MODEL: tiny_model(MODEL)}, hosts=("testserver",), limits=Limits(waiting=1000))
+
+with TestClient(APP, base_url="http://testserver") as client:
+    TRACE = client.post("/api/traces", json={"model": MODEL, "ids": some_ids(9)}).json()["id"]
+
+CONFIG = SchemathesisConfig.from_dict(
+    {
+        "seed": 20,
+        # What is well formed may still mean nothing (a token id that the vocabulary lacks): 422 says so; 404 and 410
+        # that there is no such thing; 409 that a newer keystroke came.
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 404, 409, 410, 422]}},
+    }
+)
+schema = schemathesis.openapi.from_asgi("/openapi.json", APP, config=CONFIG)
+OPERATIONS = {each.ok().label for each in schema.get_all_operations()}
+
+bounded = settings(
+    max_examples=8,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+answered: Counter[tuple[str, int]] = Counter()
+
+
+@schema.parametrize()
+@bounded
+def test_the_description_is_true(case: Any) -> None:
+    """Names and ids as they come: mostly of nothing that there is."""
+    case.call_and_validate()
+
+
+@schema.parametrize()
+@bounded
+def test_the_description_is_true_of_what_there_is(case: Any) -> None:
+    """The same with a model and a trace that are there, so that what lies behind them answers."""
+    if "id" in case.path_parameters:
+        case.path_parameters["id"] = TRACE
+    if "name" in case.path_parameters:
+        case.path_parameters["name"] = MODEL
+    if "parameter" in case.path_parameters:
+        case.path_parameters["parameter"] = "blocks.0.attn.W_Q"
+    if isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
+        case.body["model"] = MODEL
+    response = case.call_and_validate()
+    answered[case.operation.label, response.status_code] += 1
+
+
+def test_each_address_was_seen_to_answer() -> None:
+    """The tests above would hold of a server that refuses everything."""
+    if not answered:
+        pytest.skip("only meaningful after the tests above")
+    silent = {label for label in OPERATIONS if not answered[label, 200]}
+    assert silent == {"POST /api/tokenize"}  # the tiny model has no tokenizer, and says so: 422
+    assert answered["POST /api/tokenize", 422]
+
+
+def test_every_route_declares_its_errors() -> None:
+    for path, operations in APP.openapi()["paths"].items():
+        for operation in operations.values():
+            declared = set(operation["responses"])
+            assert {"200", "403", "422", "500", "503"} <= declared, path
+            assert ("410" in declared) == ("{id}" in path), path
+            for status, response in operation["responses"].items():
+                if status != "200":
+                    schema_of = response["content"]["application/json"]["schema"]
+                    assert schema_of == {"$ref": "#/components/schemas/ErrorAnswer"}, (path, status)
