@@ -1,0 +1,116 @@
+/** Painting a matrix of cells, and the marks over it. Pure: a 2-D context and numbers. */
+import type { ColourScale, Palette } from './scales';
+
+export interface Geometry {
+  rows: number;
+  cols: number;
+  /** CSS pixels */
+  width: number;
+  rowHeight: number;
+  /** space above and below the cells of a row */
+  inset: number;
+}
+
+export interface Look {
+  scale: ColourScale;
+  palette: Palette;
+  /** a column that is set aside: hatched, its value told by a number or on hover */
+  aside?: number | null;
+}
+
+const WIDE_ENOUGH_FOR_A_GAP = 6;
+
+export function cellBox(g: Geometry, row: number, col: number): { x: number; y: number; width: number; height: number } {
+  const pitch = g.width / g.cols;
+  const gap = pitch >= WIDE_ENOUGH_FOR_A_GAP ? 1 : 0;
+  return { x: col * pitch, y: row * g.rowHeight + g.inset, width: pitch - gap, height: g.rowHeight - 2 * g.inset };
+}
+
+export function cellUnder(g: Geometry, x: number, y: number): { row: number; col: number } | null {
+  const row = Math.floor(y / g.rowHeight);
+  const col = Math.floor((x / g.width) * g.cols);
+  return row >= 0 && row < g.rows && col >= 0 && col < g.cols ? { row, col } : null;
+}
+
+/** −∞ is a masked cell, hatched; NaN a missing one, an outline. Beyond the scale's bound: saturated, with a notch. */
+export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: ArrayLike<number>, look: Look): void {
+  const { scale, palette } = look;
+  ctx.clearRect(0, 0, g.width, g.rows * g.rowHeight);
+  for (let row = 0; row < g.rows; row++) {
+    for (let col = 0; col < g.cols; col++) {
+      const value = data[row * g.cols + col] ?? NaN;
+      const { x, y, width, height } = cellBox(g, row, col);
+      if (Number.isNaN(value)) {
+        ctx.strokeStyle = palette.muted;
+        ctx.lineWidth = 1;
+        ctx.strokeRect(x + 0.5, y + 0.5, Math.max(0, width - 1), Math.max(0, height - 1));
+        continue;
+      }
+      if (value === -Infinity || col === look.aside) {
+        hatch(ctx, x, y, width, height, value === -Infinity ? palette.rule : palette.muted);
+        continue;
+      }
+      const [r, gr, b] = scale.rgb(value);
+      ctx.fillStyle = `rgb(${r},${gr},${b})`;
+      ctx.fillRect(x, y, width, height);
+      if (scale.beyond(value) && height >= 6) notch(ctx, x, y, width, height, value, palette.ground);
+    }
+  }
+}
+
+/** A bite out of the edge that the value points past: the top for a positive one. */
+function notch(
+  ctx: CanvasRenderingContext2D, x: number, y: number, width: number, height: number, value: number, ground: string,
+): void {
+  ctx.fillStyle = ground;
+  const size = Math.min(3, height / 4);
+  const middle = x + width / 2;
+  const half = Math.max(0.5, Math.min(width / 2, size));
+  const edge = value > 0 ? y : y + height;
+  const inside = value > 0 ? y + size : y + height - size;
+  ctx.beginPath();
+  ctx.moveTo(middle - half, edge);
+  ctx.lineTo(middle + half, edge);
+  ctx.lineTo(middle, inside);
+  ctx.fill();
+}
+
+function hatch(ctx: CanvasRenderingContext2D, x: number, y: number, width: number, height: number, colour: string): void {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(x, y, width, height);
+  ctx.clip();
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 1;
+  ctx.beginPath();
+  // lines stand on one lattice for the whole picture, so that neighbours join
+  const from = Math.floor((x - y - height) / 5) * 5;
+  for (let at = from; at < x + width - y; at += 5) {
+    ctx.moveTo(at + y, y);
+    ctx.lineTo(at + y + height, y + height);
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+export function outline(
+  ctx: CanvasRenderingContext2D, g: Geometry, row: number, col: number, colour: string, weight = 2,
+): void {
+  const box = cellBox(g, row, col);
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = weight;
+  const grow = box.width < 4 ? 1 : 0;
+  ctx.strokeRect(box.x - grow + 0.5, box.y - 0.5, box.width + 2 * grow, box.height + 1);
+}
+
+/** Sizes a canvas for the screen and gives its context in CSS pixels. */
+export function sharp(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D | null {
+  const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
+  const w = Math.max(1, Math.round(width * ratio));
+  const h = Math.max(1, Math.round(height * ratio));
+  if (canvas.width !== w) canvas.width = w;
+  if (canvas.height !== h) canvas.height = h;
+  const ctx = canvas.getContext('2d');
+  ctx?.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return ctx;
+}

@@ -1,0 +1,25 @@
+import { expect, it } from 'vitest';
+import { formatAddress, parseAddress, PLAIN, type Address } from './address';
+
+it('an address opens what it was made from', () => {
+  const address: Address = {
+    ...PLAIN, text: 'a & b ~ “ß” \n #?', model: 'org/name:Q4', stop: 'scores', block: 3, head: 2, pos: 0, open: 'pattern',
+    panel: 'map', token: 919, pin: [{ site: 'blocks.3.attn.pattern', index: [2, 5, 4] }, { site: 'blocks.3.attn.qk', index: [2, 5, 4] }],
+    switches: ['symlog', 'transpose'], sampling: { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: null, seed: 7 },
+  };
+  expect(parseAddress(formatAddress(address))).toEqual(address);
+  expect(formatAddress(address)).toContain('pin=blocks.3.attn.pattern:2,5,4~blocks.3.attn.qk:2,5,4');
+});
+
+it('the plain page has a plain address', () => {
+  expect(formatAddress(PLAIN)).toBe('');
+  expect(parseAddress('')).toEqual(PLAIN);
+});
+
+it('what makes no sense is left at its default', () => {
+  expect(parseAddress('?block=x&pos=-1&head=1e9&pin=../etc:1~:2~a:b&temperature=abc&top_k=')).toEqual(PLAIN);
+});
+
+it('an empty text is a text', () => {
+  expect(parseAddress('?text=').text).toBe('');
+});

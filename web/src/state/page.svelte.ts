@@ -1,0 +1,144 @@
+/** The page's one store: the address, the session with the server, what is pointed at, and which cells are lit.
+ *
+ * Components get it with `usePage()`. Everything that can be shared by a link is in `page.address`; change it with
+ * `page.go({...})` alone.
+ */
+import { getContext, setContext } from 'svelte';
+import { Client } from '../protocol/client';
+import type { Trace } from '../trace/trace';
+import { formatAddress, parseAddress, samePin, type Address, type Pin } from './address';
+import { Lit } from './lit.svelte';
+import { Session } from './session.svelte';
+
+/** What is hovered or focused: one number, and where on the screen it stands. */
+export interface Pointed extends Pin {
+  value: number;
+  /** the cell's box in the window, for the small label beside it */
+  box: { left: number; top: number; width: number; height: number } | null;
+}
+
+const TYPING_PAUSE = 90;
+
+export class Page {
+  address = $state.raw<Address>(parseAddress(''));
+  pointed = $state.raw<Pointed | null>(null);
+  readonly lit = new Lit();
+  readonly session: Session;
+  /** what the input shows: ahead of `address.text` while somebody types */
+  draft = $state('');
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    client?: Client,
+    private readonly window: Window & typeof globalThis = globalThis.window,
+  ) {
+    this.session = new Session(client);
+    this.address = parseAddress(window.location.search);
+    this.draft = this.address.text;
+  }
+
+  get trace(): Trace | null {
+    return this.session.trace;
+  }
+
+  /** The selected position: the address's, or the last. */
+  get pos(): number {
+    const n = this.trace?.nPos ?? 1;
+    return Math.min(this.address.pos ?? n - 1, n - 1);
+  }
+
+  get head(): number {
+    return Math.min(this.address.head, (this.session.model?.config.n_head ?? 1) - 1);
+  }
+
+  get block(): number | null {
+    const { block } = this.address;
+    return block === null ? null : Math.min(block, (this.session.model?.config.n_layer ?? 1) - 1);
+  }
+
+  get pin(): Pin | null {
+    return this.address.pin.at(-1) ?? null;
+  }
+
+  on(name: string): boolean {
+    return this.address.switches.includes(name);
+  }
+
+  /** Listens to Back, and asks for the first trace. Gives the way to stop. */
+  start(): () => void {
+    const back = (): void => {
+      this.address = parseAddress(this.window.location.search);
+      this.draft = this.address.text;
+      void this.ask();
+    };
+    this.window.addEventListener('popstate', back);
+    void this.ask();
+    return () => {
+      clearTimeout(this.timer);
+      this.window.removeEventListener('popstate', back);
+    };
+  }
+
+  /** Changes the address. A choice becomes a step of Back; typing replaces. */
+  go(change: Partial<Address>, how: 'push' | 'replace' = 'push'): void {
+    const next = { ...this.address, ...change };
+    const before = formatAddress(this.address);
+    const after = formatAddress(next);
+    this.address = next;
+    if (before === after) return;
+    const url = this.window.location.pathname + after;
+    if (how === 'push') this.window.history.pushState(null, '', url);
+    else this.window.history.replaceState(null, '', url);
+    if (change.text !== undefined || change.model !== undefined) void this.ask();
+  }
+
+  /** A keystroke. What was pinned or selected by position belongs to the old sentence. */
+  type(text: string): void {
+    this.draft = text;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.go({ text, pin: [], pos: null, token: null }, 'replace'), TYPING_PAUSE);
+  }
+
+  toggle(name: string): void {
+    const { switches } = this.address;
+    this.go({ switches: this.on(name) ? switches.filter((each) => each !== name) : [...switches, name] });
+  }
+
+  show(pointed: Pointed | null): void {
+    this.pointed = pointed;
+  }
+
+  /** Pins a number. `follow`: it is an input of the one pinned now, so that stays as a breadcrumb. */
+  pinTo(pin: Pin, follow = false): void {
+    if (samePin(pin, this.pin ?? undefined)) return;
+    this.go({ pin: follow ? [...this.address.pin, pin] : [pin] });
+  }
+
+  unpin(): void {
+    this.go({ pin: [] });
+  }
+
+  /** Esc: one step up. */
+  up(): void {
+    const { panel, pin, open, block, stop } = this.address;
+    if (panel) this.go({ panel: null });
+    else if (pin.length) this.go({ pin: [] });
+    else if (open) this.go({ open: null });
+    else if (block !== null) this.go({ block: null });
+    else if (stop) this.go({ stop: null });
+  }
+
+  private ask(): Promise<void> {
+    return this.session.ask(this.address.text, this.address.model);
+  }
+}
+
+const KEY = Symbol('page');
+
+export function providePage(page: Page): Page {
+  return setContext(KEY, page);
+}
+
+export function usePage(): Page {
+  return getContext<Page>(KEY);
+}

@@ -1,0 +1,175 @@
+/** The twelve stops of the reading line. Each sets the state in the address and says a few words filled with live
+ * values; no figure and no claim about a sentence or a model is written here by hand.
+ */
+import type { Address } from '../state/address';
+import type { Trace } from '../trace/trace';
+
+/** Words, a piece of the text, or a number that can be pointed at and pinned. */
+export type Part =
+  | string
+  | { piece: string }
+  | { value: number; kind?: 'number' | 'share'; site: string; index: number[] }
+  | { count: number };
+
+export interface Where {
+  trace: Trace;
+  block: number;
+  head: number;
+  pos: number;
+}
+
+export interface Stop {
+  id: string;
+  title: string;
+  /** the stage that it unfolds, and whether a block is open */
+  open: string | null;
+  inBlock: boolean;
+  says: (where: Where) => Promise<Part[]>;
+  question: string;
+  todo: string;
+}
+
+const piece = (trace: Trace, pos: number): Part => ({ piece: trace.tokens[pos]?.display ?? '' });
+
+export const STOPS: readonly Stop[] = [
+  {
+    id: 'text', title: 'Text', open: null, inBlock: false,
+    says: async ({ trace }) => [
+      'You wrote ', { count: [...trace.manifest.text].length }, ' characters. The model will answer one question about them: which piece of text comes next? Everything between is arithmetic, and all of it is here.',
+    ],
+    question: 'What would you say comes next?',
+    todo: 'Change a word and watch the answer.',
+  },
+  {
+    id: 'pieces', title: 'Pieces', open: 'pieces', inBlock: false,
+    says: async ({ trace }) => [
+      'The text is cut into ', { count: trace.nPos }, ' pieces out of the ', { count: trace.model.config.n_vocab }, ' that this model knows. Each is a number: ',
+      piece(trace, trace.nPos - 1), ' is ', { count: trace.tokens.at(-1)?.id ?? 0 }, '.',
+    ],
+    question: 'Is a piece always a word?',
+    todo: 'Write a rare word; see it cut.',
+  },
+  {
+    id: 'vectors', title: 'Vectors', open: 'embedding', inBlock: false,
+    says: async ({ trace, pos }) => [
+      'Each piece looks up its row of a table: ', { count: trace.model.config.d_model }, ' numbers. ', piece(trace, pos), ' starts with ',
+      { value: (await trace.site('embed', { pos })).data[0] ?? NaN, site: 'embed', index: [pos, 0] }, '. So far it knows nothing of its neighbours.',
+    ],
+    question: 'Do two equal pieces start equal?',
+    todo: 'Compare two rows with the same piece.',
+  },
+  {
+    id: 'position', title: 'Position', open: 'rope', inBlock: true,
+    says: async ({ trace, pos }) =>
+      trace.model.traits.rotary
+        ? ['The vectors do not say where they stand. Here the position acts later: inside each block, queries and keys are turned, ', piece(trace, pos), ' by ', { count: pos }, ' steps of each angle.']
+        : ['A vector does not say where it stands, so a second table is added, one row for each position: ', piece(trace, pos), ' gets row ', { count: pos }, '.'],
+    question: 'What if the order were lost?',
+    todo: 'Select another position.',
+  },
+  {
+    id: 'norm', title: 'Norm', open: 'norm', inBlock: true,
+    says: async ({ trace, block, pos }) => {
+      const site = `blocks.${block}.ln1.scale`;
+      const scale = (await trace.site(site, { pos })).data[0] ?? NaN;
+      return ['Before it is read, the vector is brought to one size: all its numbers are divided by ', { value: scale, site, index: [pos, 0] }, ', then each dimension gets its learned gain.'];
+    },
+    question: 'What would change without it?',
+    todo: 'Pin the number; see its sum.',
+  },
+  {
+    id: 'qkv', title: 'Q, K, V', open: 'qkv', inBlock: true,
+    says: async ({ trace, head, pos }) => [
+      'Three products with learned weights. The query says what ', piece(trace, pos), ' looks for, keys what each piece offers to be found by, values what it hands over. Head ', { count: head }, ' uses ', { count: trace.model.config.d_head }, ' numbers for each.',
+    ],
+    question: 'What are Q and K, then?',
+    todo: 'Pin one number of Q.',
+  },
+  {
+    id: 'scores', title: 'Scores', open: 'scores', inBlock: true,
+    says: async (where) => {
+      const { trace, block, head, pos } = where;
+      const key = await strongestKey(where);
+      const site = `blocks.${block}.attn.qk`;
+      const value = (await trace.site(site, { head, q_pos: pos, k_pos: key })).data[0] ?? NaN;
+      return ['The query of ', piece(trace, pos), ' times the key of ', piece(trace, key), ' is ', { value, site, index: [head, pos, key] }, `. Divided by √${trace.model.config.d_head}, and −∞ for everything still to come.`];
+    },
+    question: 'Why −∞ and not zero?',
+    todo: 'Follow one product back.',
+  },
+  {
+    id: 'pattern', title: 'Pattern', open: 'pattern', inBlock: true,
+    says: async (where) => {
+      const { trace, block, head, pos } = where;
+      const key = await strongestKey(where);
+      const site = `blocks.${block}.attn.pattern`;
+      const value = (await trace.site(site, { head, q_pos: pos, k_pos: key })).data[0] ?? NaN;
+      return ['Softmax turns each row of scores into shares of 1. Here ', piece(trace, pos), ' attends to ', piece(trace, key), ' with ', { value, kind: 'share', site, index: [head, pos, key] }, ' of its attention.'];
+    },
+    question: 'Who attends to whom?',
+    todo: 'Try the other heads.',
+  },
+  {
+    id: 'mix', title: 'Mix and add', open: 'mix', inBlock: true,
+    says: async ({ trace, block, pos }) => {
+      const { attn } = await trace.overview();
+      const ratio = attn[block * trace.nPos + pos] ?? NaN;
+      return ['The values are mixed in those shares, every head’s mix is written back through its own weights, and the sum is added to the stream: here ', { value: ratio, kind: 'share', site: '', index: [] }, ' of its length.'];
+    },
+    question: 'Is joining heads the same as adding their parts?',
+    todo: 'Compare one head’s part with the sum.',
+  },
+  {
+    id: 'mlp', title: 'MLP', open: 'mlp', inBlock: true,
+    says: async ({ trace, block, pos }) => {
+      const { mlp } = await trace.overview();
+      return [
+        'Now each position works alone: ', { count: trace.model.config.d_mlp }, ' neurons read it, a curve decides how strongly each fires, and what they write is added: ',
+        { value: mlp[block * trace.nPos + pos] ?? NaN, kind: 'share', site: '', index: [] }, ' of the stream’s length.',
+      ];
+    },
+    question: 'Where is the step that is not linear?',
+    todo: 'Find the strongest neuron.',
+  },
+  {
+    id: 'layers', title: 'Again', open: 'did', inBlock: false,
+    says: async ({ trace }) => ['The same two steps, ', { count: trace.model.config.n_layer }, ' times, each block with weights of its own. The stream runs through; blocks only ever add to it. Violet is attention, ochre the MLP.'],
+    question: 'Which block adds most?',
+    todo: 'Open another block.',
+  },
+  {
+    id: 'draw', title: 'Chances and the draw', open: 'draw', inBlock: false,
+    says: async ({ trace, pos }) => {
+      const { candidates } = await trace.next(pos, 20);
+      const [first] = candidates;
+      if (!first) return ['There is no next piece to choose.'];
+      return ['The last vector gives every piece a score; softmax makes chances of them. ', { piece: first.token.display }, ' leads with ', { value: first.probability, kind: 'share', site: 'logits', index: [pos, first.token.id] }, '. A random number then draws, so the likeliest need not win.'];
+    },
+    question: 'Why not always the likeliest?',
+    todo: 'Draw again with another seed.',
+  },
+];
+
+export function stopById(id: string | null): Stop | null {
+  return STOPS.find((stop) => stop.id === id) ?? null;
+}
+
+/** What a stop sets. The head is the one that looks back most strongly at this sentence's last position. */
+export async function setFor(stop: Stop, trace: Trace, address: Address): Promise<Partial<Address>> {
+  // learned positions stand before the blocks, turned ones inside them
+  const learned = stop.id === 'position' && trace.has('pos_embed');
+  const change: Partial<Address> = { stop: stop.id, open: learned ? 'position' : stop.open, panel: null, pin: [] };
+  if (!stop.inBlock || learned) return { ...change, block: null };
+  if (address.block !== null) return change;
+  const pos = address.pos ?? trace.nPos - 1;
+  const best = (await trace.heads(pos)).heads.find((each) => each.key !== pos);
+  return { ...change, block: best?.block ?? 0, head: best?.head ?? 0 };
+}
+
+/** The key that the chosen head attends to most, the first piece and the position itself set aside where others are. */
+async function strongestKey({ trace, block, head, pos }: Where): Promise<number> {
+  const row = (await trace.site(`blocks.${block}.attn.pattern`, { head, q_pos: pos })).data;
+  let best = 0;
+  for (let key = 1; key < pos; key++) if (best === 0 || (row[key] ?? 0) > (row[best] ?? 0)) best = key;
+  return best;
+}

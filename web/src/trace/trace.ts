@@ -1,0 +1,254 @@
+/** A trace on the page: its manifest, its model, and the sites that were asked for, each fetched once.
+ *
+ * `site(name, selection, reduce)` gives a promise of a `Tensor`. Requests of one tick with the same selection and
+ * reduction travel together. A trace that the server has dropped (410) is made again from its own text.
+ */
+import { ApiError, modelPath, type Client, type Query } from '../protocol/client';
+import { readSafetensors } from '../protocol/safetensors';
+import type {
+  AttributionAnswer, ExplainAnswer, HeadsAnswer, InterventionSpec, LensAnswer, Manifest, ModelAnswer, NeighboursAnswer, NextAnswer,
+  SiteRange, SurpriseAnswer, TraceRequest,
+} from '../protocol/types';
+import type { Tensor } from './tensor';
+
+/** axis -> index, as in the address of the API: 3, "1,4" or "0:10". A number keeps its axis with length 1. */
+export type Selection = Readonly<Record<string, number | string>>;
+/** The largest |x| of each of so many bins along the last axis. */
+export interface Reduce {
+  readonly bins: number;
+}
+
+/** Everything that the first view draws. */
+export interface Overview {
+  /** stripes of `embed`, every `resid_pre`, and the last `resid_post`, each [pos, bin] */
+  stripes: Map<string, Tensor>;
+  /** ‖attn_out‖ / ‖resid_pre‖ and ‖mlp_out‖ / ‖resid_mid‖, row-major [block, pos] */
+  attn: Float32Array;
+  mlp: Float32Array;
+  next: NextAnswer;
+}
+
+export interface Sampling {
+  temperature?: number; top_k?: number; top_p?: number; min_p?: number; seed?: number; index?: number;
+}
+
+interface Batch {
+  query: Query;
+  waiting: Map<string, { resolve: (tensor: Tensor) => void; reject: (error: unknown) => void }>;
+}
+
+const UNKNOWN_RANGE: SiteRange = { min: null, max: null, absmax: null, c: null, whole: false };
+
+export class Trace {
+  private readonly cache = new Map<string, Promise<unknown>>();
+  private readonly batches = new Map<string, Batch>();
+  private remaking: Promise<string> | null = null;
+  private id: string;
+
+  constructor(
+    readonly manifest: Manifest,
+    readonly model: ModelAnswer,
+    private readonly client: Client,
+    private readonly interventions: InterventionSpec[] = [],
+  ) {
+    this.id = manifest.id;
+  }
+
+  get nPos(): number {
+    return this.manifest.n_pos;
+  }
+
+  get tokens(): Manifest['tokens'] {
+    return this.manifest.tokens;
+  }
+
+  site(name: string, selection: Selection = {}, reduce?: Reduce): Promise<Tensor> {
+    const query: Query = { ...sorted(selection) };
+    if (reduce) Object.assign(query, { reduce: 'absmax', bins: reduce.bins });
+    const group = JSON.stringify(query);
+    return this.once(`${name} ${group}`, () => {
+      let batch = this.batches.get(group);
+      if (!batch) {
+        this.batches.set(group, (batch = { query, waiting: new Map() }));
+        queueMicrotask(() => {
+          const full = this.batches.get(group);
+          this.batches.delete(group);
+          if (full) void this.send(full);
+        });
+      }
+      const waiting = batch.waiting;
+      return new Promise<Tensor>((resolve, reject) => waiting.set(name, { resolve, reject }));
+    });
+  }
+
+  /** Several sites at once, in the order of the names. */
+  sites(names: readonly string[], selection: Selection = {}, reduce?: Reduce): Promise<Tensor[]> {
+    return Promise.all(names.map((name) => this.site(name, selection, reduce)));
+  }
+
+  overview(bins = 48): Promise<Overview> {
+    return this.once(`overview ${bins}`, async () => {
+      const buffer = await this.alive((id) => this.client.bytes(`/api/traces/${id}/overview`, { bins }));
+      const found = tensors(buffer, (name) => this.siteAxes(name), this.manifest.shapes);
+      const { attn_ratio: attn, mlp_ratio: mlp } = Object.fromEntries(found);
+      if (!attn || !mlp) throw new ApiError(500, 'Unexpected', "the server's overview lacks its ratios");
+      const next = JSON.parse(readSafetensors(buffer).metadata['next'] ?? 'null') as NextAnswer;
+      return { stripes: found, attn: attn.data, mlp: mlp.data, next };
+    });
+  }
+
+  explain(site: string, index: readonly number[]): Promise<ExplainAnswer> {
+    return this.ask('explain', { site, index: index.join(',') });
+  }
+
+  next(position: number, k = 20, sampling: Sampling = {}): Promise<NextAnswer> {
+    return this.ask('next', { position, k, ...sampling });
+  }
+
+  surprise(): Promise<SurpriseAnswer> {
+    return this.ask('surprise', {});
+  }
+
+  lens(position: number, tokens: readonly number[] = [], k = 5): Promise<LensAnswer> {
+    return this.ask('lens', { position, tokens: tokens.join(','), k });
+  }
+
+  /** The heads that attend most strongly from a position, the first token set aside. */
+  heads(position: number, k = 20): Promise<HeadsAnswer> {
+    return this.ask('heads', { position, k });
+  }
+
+  attribution(position: number, token: number, against?: number): Promise<AttributionAnswer> {
+    return this.ask('attribution', { position, token, against });
+  }
+
+  neighbours(plus: readonly number[], minus: readonly number[] = [], k = 10): Promise<NeighboursAnswer> {
+    const query = { plus: plus.join(','), minus: minus.join(','), k };
+    const path = `/api/models/${modelPath(this.model.name)}/neighbours`;
+    return this.once(path + JSON.stringify(query), () => this.client.json(path, query));
+  }
+
+  /** A weight, or the part of it that `selection` names. */
+  parameter(name: string, selection: Selection = {}, reduce?: { bins: number }): Promise<Tensor> {
+    const query: Query = { ...sorted(selection), ...(reduce ? { reduce: 'absmax', bins: reduce.bins } : {}) };
+    return this.once(`parameter ${name} ${JSON.stringify(query)}`, async () => {
+      const path = `/api/models/${modelPath(this.model.name)}/parameters/${name}`;
+      const found = tensors(await this.client.bytes(path, query), (full) => this.parameterAxes(full)).get(name);
+      if (!found) throw new ApiError(500, 'Unexpected', `the server's answer lacks ${name}`);
+      return found;
+    });
+  }
+
+  /** Axes of a site or parameter, by full name or template. */
+  siteAxes(name: string): readonly string[] {
+    return this.model.sites.find((row) => row.template === templateOf(name))?.axes ?? [];
+  }
+
+  parameterAxes(name: string): readonly string[] {
+    return this.model.parameters.find((row) => row.template === templateOf(name))?.axes ?? [];
+  }
+
+  has(name: string): boolean {
+    return this.model.sites.some((row) => row.template === templateOf(name));
+  }
+
+  private ask<T>(what: string, query: Query): Promise<T> {
+    return this.once(`${what} ${JSON.stringify(query)}`, () =>
+      this.alive((id) => this.client.json<T>(`/api/traces/${id}/${what}`, query)),
+    );
+  }
+
+  private once<T>(key: string, make: () => Promise<T>): Promise<T> {
+    const known = this.cache.get(key);
+    if (known) return known as Promise<T>;
+    const made = make();
+    this.cache.set(key, made);
+    // what failed may be asked again
+    made.catch(() => this.cache.delete(key));
+    return made;
+  }
+
+  private async send(batch: Batch): Promise<void> {
+    const names = [...batch.waiting.keys()];
+    try {
+      const query = { names: names.join(','), ...batch.query };
+      const buffer = await this.alive((id) => this.client.bytes(`/api/traces/${id}/sites`, query));
+      const found = tensors(buffer, (name) => this.siteAxes(name), this.manifest.shapes);
+      for (const [name, { resolve, reject }] of batch.waiting) {
+        const tensor = found.get(name);
+        if (tensor) resolve(tensor);
+        else reject(new ApiError(500, 'Unexpected', `the server's answer lacks ${name}`));
+      }
+    } catch (error) {
+      for (const { reject } of batch.waiting.values()) reject(error);
+    }
+  }
+
+  private async alive<T>(call: (id: string) => Promise<T>): Promise<T> {
+    const id = this.id;
+    try {
+      return await call(id);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 410) throw error;
+      if (this.id === id) await this.remake();
+      return call(this.id);
+    }
+  }
+
+  private async remake(): Promise<void> {
+    const { model, text, tokens } = this.manifest;
+    const request: TraceRequest = { model, interventions: this.interventions };
+    // ids, not the text, where they say more: a text given as ids need not encode to them again
+    if (text) request.text = text;
+    else request.ids = tokens.map((token) => token.id);
+    this.remaking ??= this.client.post<Manifest>('/api/traces', request).then((made) => (this.id = made.id));
+    try {
+      await this.remaking;
+    } finally {
+      this.remaking = null;
+    }
+  }
+}
+
+/** blocks.3.attn.q -> blocks.{i}.attn.q */
+export function templateOf(name: string): string {
+  return name.replace(/^blocks\.\d+\./, 'blocks.{i}.');
+}
+
+/** attn.q in block 3 -> blocks.3.attn.q; a template is filled in. */
+export function inBlock(name: string, block: number): string {
+  return name.startsWith('blocks.{i}.') ? name.replace('{i}', String(block)) : `blocks.${block}.${name}`;
+}
+
+export function blockOf(name: string): number | null {
+  const found = /^blocks\.(\d+)\./.exec(name);
+  return found ? Number(found[1]) : null;
+}
+
+function sorted(selection: Selection): Query {
+  return Object.fromEntries(Object.entries(selection).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function tensors(
+  buffer: ArrayBuffer,
+  axesOf: (name: string) => readonly string[],
+  shapes: Record<string, number[]> = {},
+): Map<string, Tensor> {
+  const frame = readSafetensors(buffer);
+  const ranges = JSON.parse(frame.metadata['ranges'] ?? '{}') as Record<string, SiteRange>;
+  const found = new Map<string, Tensor>();
+  for (const [name, raw] of frame.tensors) {
+    if (name.endsWith('#index') || !(raw.data instanceof Float32Array)) continue;
+    const at = frame.tensors.get(`${name}#index`)?.data;
+    found.set(name, {
+      name,
+      axes: axesOf(name),
+      shape: raw.shape,
+      data: raw.data,
+      at: at instanceof Int32Array ? at : null,
+      fullLast: shapes[templateOf(name)]?.at(-1) ?? raw.shape.at(-1) ?? 0,
+      range: ranges[name] ?? UNKNOWN_RANGE,
+    });
+  }
+  return found;
+}

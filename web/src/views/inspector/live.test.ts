@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import type { ConfigAnswer, ExplainAnswer } from '../../protocol/types';
+import { every } from '../../state/lit.svelte';
+import { indexOfValue, liveLatex, longSum, tex } from './live';
+
+const config = { d_head: 4, norm_eps: 1e-5, activation: 'silu' } as ConfigAnswer;
+
+function explained(site: string, result: number | null, inputs: Partial<ExplainAnswer['inputs'][number]>[], index = [0, 1]): ExplainAnswer {
+  return {
+    site, axes: [], index, value: result, result, latex: 'x', meaning: '', source: '', changed_by: [],
+    inputs: inputs.map((each) => ({ name: 'in', kind: 'site', axes: [], index: [[0], [0]], shape: [], values: [], ...each })),
+  };
+}
+
+describe('a long sum', () => {
+  it('is found where products add up to the value, bias included', () => {
+    const answer = explained('blocks.0.attn.q', 1 * 4 + 2 * 5 - 3 * 6 + 0.5, [{ values: [1, 2, -3] }, { values: [4, 5, 6] }, { values: [0.5] }]);
+    expect(longSum(answer)).toMatchObject({ a: [1, 2, -3], b: [4, 5, 6], bias: 0.5 });
+  });
+  it('is found where values alone add up', () => {
+    expect(longSum(explained('blocks.0.attn_out', 6, [{ values: [1, 2, 3] }]))).toMatchObject({ b: null, bias: 0 });
+  });
+  it('is not made up where they do not', () => {
+    expect(longSum(explained('blocks.0.ln1.scale', 2.16, [{ values: [1, 2, 3] }]))).toBeNull();
+    expect(longSum(explained('x', 5, [{ values: [1, 2] }, { values: [4, 5] }]))).toBeNull();
+  });
+});
+
+describe('live formulas', () => {
+  it('put the numbers in', () => {
+    expect(liveLatex(explained('blocks.3.resid_mid', 0.5, [{ values: [2] }, { values: [-1.5] }]), config)).toBe('2.00 + (-1.50) = 0.500');
+    expect(liveLatex(explained('blocks.3.attn.qk_scaled', 3, [{ values: [6] }]), config)).toBe('\\frac{6.00}{\\sqrt{4}} = \\frac{6.00}{2.00} = 3.00');
+  });
+  it('softmax: over the unmasked scores, largest subtracted', () => {
+    const latex = liveLatex(explained('blocks.0.attn.pattern', 0.5, [{ values: [1, 1, null], index: [[0], [1], [0, 1, 2]] }], [0, 1, 1]), config);
+    expect(latex).toContain('\\frac{1.00}{2.00} = 0.500');
+  });
+  it('turned pairs: half-split', () => {
+    const q = { values: [1, 2, 3, 4] };
+    const turn = (at: number): string | null =>
+      liveLatex(explained('blocks.0.attn.rot_q', 0, [q, { values: [0.5, 0.6] }, { values: [0.1, 0.2] }], [0, 0, at]), config);
+    expect(turn(1)).toContain('2.00 \\cdot 0.600 - 4.00 \\cdot 0.200');
+    expect(turn(3)).toContain('4.00 \\cdot 0.600 + 2.00 \\cdot 0.200');
+  });
+  it('numbers are written for LaTeX', () => {
+    expect([tex(-23000), tex(1e-7), tex(-Infinity)]).toEqual(['-23{,}000', '1.00\\times 10^{-7}', '-\\infty']);
+  });
+});
+
+it('every value of an input has its own index, row-major', () => {
+  const input = { name: 'in', kind: 'site', axes: ['a', 'b', 'c'], index: [[5], [2, 3], [0, 7]], shape: [1, 2, 2], values: [1, 2, 3, 4] };
+  expect([0, 1, 2, 3].map((i) => indexOfValue(input, i))).toEqual(every(input.index));
+});
