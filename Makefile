@@ -9,9 +9,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
-.PHONY: setup demo test lint types layers unit docs parity bench format clean
+.PHONY: setup page browser demo test lint types layers unit page-check page-test e2e docs parity bench format clean
 
-setup: $(VENV)/dev.stamp $(VENV)/model.stamp
+setup: $(VENV)/dev.stamp $(VENV)/model.stamp page
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cutaway needs Python 3.11 or newer; set PYTHON=python3.12, say.")'
@@ -31,10 +31,31 @@ $(VENV)/model.stamp: $(VENV)/dev.stamp
 	$(BIN)/cutaway pull
 	@touch $@
 
+# The page, built into the package. Sources newer than the build make it again.
+STATIC := src/cutaway/server/static/index.html
+
+page: $(STATIC)
+
+web/node_modules/.stamp: web/package-lock.json
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "the page needs Node 20 or newer"; exit 1; }
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(STATIC): web/node_modules/.stamp web/index.html web/package.json $(shell find web/src web/public -type f) $(wildcard web/*.ts web/*.js)
+	cd web && npm run --silent build
+	@touch $@
+
+# A browser for the checks: Debian's package when root, a sentence elsewhere.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+	  || { echo "the browser checks need Chromium: install it (Debian: apt install chromium) and run again"; exit 1; }
+
 demo: setup
 	$(BIN)/cutaway trace "The robots will bring peace. The robots will bring"
+	@if [ -t 0 ] && [ -t 1 ] && [ -z "$$CI" ]; then $(BIN)/cutaway serve; else echo "To see it as a page: $(BIN)/cutaway serve"; fi
 
-test: setup lint types layers unit
+test: setup lint types layers unit page-check page-test e2e
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -48,6 +69,15 @@ layers: $(VENV)/dev.stamp
 
 unit: setup
 	$(PY) -m pytest -m "not yardstick" -n auto --dist loadfile
+
+page-check: web/node_modules/.stamp
+	cd web && npm run --silent check
+
+page-test: web/node_modules/.stamp
+	cd web && npm run --silent test
+
+e2e: setup browser
+	cd web && npm run --silent e2e
 
 docs: setup
 	$(PY) scripts/make_docs.py
