@@ -166,13 +166,12 @@ def _processor() -> str:
 
 
 def _show(results: dict[str, Any]) -> None:
-    from rich.text import Text
 
-    from cutaway.cli.terminal import FAINT, STRONG, screen
+    from cutaway.cli.terminal import FAINT, STRONG, ink, screen
 
     where = screen()
     machine, seconds, n = results["machine"], results["seconds"], results["n_tokens"]
-    where.line(Text(where.text(results["model"]), STRONG))
+    where.line(ink(where.text(results["model"]), STRONG))
     kinds = ", ".join(f"{count:,} in {dtype}" for dtype, count in (results["dtype"] or {}).items())
     where.say(f"weights {kinds or 'float32'}; computed in float32", style=FAINT)
     load = "" if machine["load"] is None else f", load {machine['load']:.2f}"

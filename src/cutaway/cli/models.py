@@ -52,32 +52,31 @@ def models(json: JsonOption = False) -> None:
         ]
         write_json({"default": DEFAULT, "models": listed + others})
         return
-    from rich.text import Text
 
-    from cutaway.cli.terminal import CHOSEN, FAINT, STRONG, screen
+    from cutaway.cli.terminal import CHOSEN, FAINT, STRONG, ink, screen
 
     where = screen()
     header = "name".ljust(16) + "parameters".rjust(15) + "size".rjust(10) + "  licence".ljust(14)
     where.heading("On this machine" if here else "On this machine: nothing yet")
     if here:
-        where.line(Text("  " + header, FAINT))
+        where.line(ink("  " + header, FAINT))
     for name, each in here.items():
         if each.entry is None:
-            where.line(Text("  " + where.text(name), CHOSEN) + Text(f"  {size(each.bytes)}", FAINT))
+            where.line(ink("  " + where.text(name), CHOSEN) + ink(f"  {size(each.bytes)}", FAINT))
             continue
         entry = each.entry
-        line = Text("  " + where.fit(name, 16), CHOSEN) + Text(f"{entry.n_params:>15,}{size(each.bytes):>10}  ")
+        line = ink("  " + where.fit(name, 16), CHOSEN) + ink(f"{entry.n_params:>15,}{size(each.bytes):>10}  ")
         line.append(where.fit(entry.licence, 12))
-        where.line(line + Text("  default" if name == DEFAULT else "", STRONG))
+        where.line(line + ink("  default" if name == DEFAULT else "", STRONG))
     away = [entry for entry in CATALOG.values() if entry.name not in here]
     if away:
         where.heading("To be had", "cutaway pull NAME brings one.")
-        where.line(Text("  " + header, FAINT))
+        where.line(ink("  " + header, FAINT))
     for entry in away:
-        line = Text("  " + where.fit(entry.name, 16)) + Text(f"{entry.n_params:>15,}{size(entry.bytes):>10}  ")
+        line = ink("  " + where.fit(entry.name, 16)) + ink(f"{entry.n_params:>15,}{size(entry.bytes):>10}  ")
         line.append(where.fit(entry.licence, 12))
         remark = "accept its licence first" if entry.gated else entry.note
-        where.line(line + Text(where.fit("  " + remark, where.width - 57).rstrip(), FAINT))
+        where.line(line + ink(where.fit("  " + remark, where.width - 57).rstrip(), FAINT))
     where.line()
     where.say(
         "Also: any owner/name of the Hugging Face hub, owner/name:file.gguf, a folder, a .gguf file.", style=FAINT

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.text import Text
 
-from cutaway.cli.terminal import ATTENTION, CHOSEN, FAINT, NEGATIVE, POSITIVE, STRONG, Screen
+from cutaway.cli.terminal import ATTENTION, CHOSEN, FAINT, NEGATIVE, POSITIVE, STRONG, Screen, ink
 from cutaway.cli.words import number
 
 LABEL_WIDTH = 14
@@ -28,7 +28,7 @@ def bar(screen: Screen, share: float, width: int, style: str = "") -> Text:
     filled = round(share * width * steps)
     whole, part = divmod(filled, steps)
     drawn = glyphs.full * whole + (glyphs.eighths[part - 1] if part else "")
-    return Text(drawn, style) + Text(" " * (width - len(drawn)))
+    return ink(drawn, style) + ink(" " * (width - len(drawn)))
 
 
 # -- shares: one head's attention --------------------------------------------------------------------------------
@@ -76,10 +76,10 @@ def attention_map(screen: Screen, grid: Grid, labels: Sequence[str]) -> list[Tex
     named = [_row_name(screen, span, labels, label_width, digits, grid.binned) for span in grid.rows]
     lines = [_header(screen, grid, labels, cell, name_width)]
     for name, weights, masked in zip(named, grid.weights, grid.masked, strict=True):
-        line = Text(name + " ") + Text("│", FAINT)
+        line = ink(name + " ") + ink("│", FAINT)
         for weight, hidden in zip(weights, masked, strict=True):
             line.append_text(_attention_cell(screen, float(weight), bool(hidden), cell))
-        lines.append(line + Text("│", FAINT))
+        lines.append(line + ink("│", FAINT))
     return lines
 
 
@@ -108,27 +108,27 @@ def _header(screen: Screen, grid: Grid, labels: Sequence[str], cell: int, name_w
             parts.append(screen.fit(labels[start], cell - 1) + " ")
         elif at % every == 0:
             parts.append(str(start).ljust(cell * every)[: cell * min(every, len(grid.columns) - at)])
-    return Text(" " * (name_width + 2) + "".join(parts), FAINT)
+    return ink(" " * (name_width + 2) + "".join(parts), FAINT)
 
 
 def _attention_cell(screen: Screen, weight: float, masked: bool, cell: int) -> Text:
     if masked:
-        return Text(screen.glyphs.masked * cell, FAINT)
+        return ink(screen.glyphs.masked * cell, FAINT)
     shade = share_shade(screen, weight)
     if cell < 5:
-        return Text(shade * cell, ATTENTION)
+        return ink(shade * cell, ATTENTION)
     figure = f"{100 * weight:.0f}"
-    return Text(shade * 2, ATTENTION) + Text(figure.rjust(3)) + Text(" " * (cell - 5))
+    return ink(shade * 2, ATTENTION) + ink(figure.rjust(3)) + ink(" " * (cell - 5))
 
 
 def attention_legend(screen: Screen) -> Text:
     """What the shades stand for."""
-    line = Text("  shades: ", FAINT)
+    line = ink("  shades: ", FAINT)
     for share, words in ((0.0, "under 2%"), (0.06, "to 14%"), (0.25, "to 39%"), (0.5, "to 77%"), (1.0, "above")):
         if share:
             line.append(share_shade(screen, share) * 2 + " ", ATTENTION)
         line.append(("blank " if not share else "") + words + "  ", FAINT)
-    return line + Text(screen.glyphs.masked * 2 + " masked", FAINT)
+    return line + ink(screen.glyphs.masked * 2 + " masked", FAINT)
 
 
 # -- signed values: any site -------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def stripe(screen: Screen, values: np.ndarray, scale: Scale, width: int) -> Text
 
 def stripe_legend(screen: Screen, scale: Scale, per_cell: int) -> Text:
     """What the marks stand for, and how many values a cell does."""
-    line = Text("  ")
+    line = ink("  ")
     line.append(screen.glyphs.minus_shades[:0:-1], NEGATIVE)
     line.append(f" −{number(scale.c)} … 0 … {number(scale.c)} ", FAINT)
     line.append(screen.glyphs.shades[1:], POSITIVE)
@@ -200,7 +200,7 @@ def number_line(screen: Screen, parts: Sequence[Part], u: float, width: int) -> 
     """
     ordered = sorted(parts, key=lambda each: each.low)
     at = min(width - 1, int(u * width))
-    line = Text("0", FAINT) + Text("│", FAINT)
+    line = ink("0", FAINT) + ink("│", FAINT)
     shades = screen.glyphs.shades
     for cell in range(width):
         middle = u if cell == at else (cell + 0.5) / width
@@ -211,14 +211,14 @@ def number_line(screen: Screen, parts: Sequence[Part], u: float, width: int) -> 
             line.append(shades[4], CHOSEN)
         else:
             line.append(shades[1 + owner % 2])
-    mark = Text(" " * (2 + at)) + Text("▲", STRONG)
+    mark = ink(" " * (2 + at)) + ink("▲", STRONG)
     names = _names_below(screen, ordered, width)
-    return [line + Text("│", FAINT) + Text("1", FAINT), mark, *([names] if names is not None else [])]
+    return [line + ink("│", FAINT) + ink("1", FAINT), mark, *([names] if names is not None else [])]
 
 
 def _names_below(screen: Screen, ordered: Sequence[Part], width: int) -> Text | None:
     """Labels of the parts that are wide enough to carry one."""
-    line, filled = Text("  "), 0
+    line, filled = ink("  "), 0
     for each in ordered:
         start, stop = round(each.low * width), round(each.high * width)
         room = stop - start - 1

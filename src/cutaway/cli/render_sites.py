@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.text import Text
 
 from cutaway.cli.pictures import Scale, bar, scale_of, spans, stripe, stripe_legend
 from cutaway.cli.render_trace import label
-from cutaway.cli.terminal import FAINT, NEGATIVE, POSITIVE, STRONG, Screen
+from cutaway.cli.terminal import FAINT, NEGATIVE, POSITIVE, STRONG, Screen, ink
 from cutaway.cli.words import number
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def show_site(screen: Screen, trace: Trace, name: str, position: int) -> None:
     shape = " × ".join(f"{axis} {n:,}" for axis, n in zip(site.axes, sizes, strict=True))
     screen.line()
     screen.line(
-        Text(screen.text(name), STRONG) + Text(screen.text(f"  {shape}   {number(low)} … {number(high)}"), FAINT)
+        ink(screen.text(name), STRONG) + ink(screen.text(f"  {shape}   {number(low)} … {number(high)}"), FAINT)
     )
     screen.say(site.meaning, style=FAINT)
     labels, rows = _rows(trace, name, position)
@@ -44,10 +43,10 @@ def show_site(screen: Screen, trace: Trace, name: str, position: int) -> None:
     per_cell = spans(rows.shape[1], width)[0][1]
     for at in _some(len(rows)):
         if at is None:
-            screen.line(Text("  " + screen.fit_right("…", 17), FAINT))
+            screen.line(ink("  " + screen.fit_right("…", 17), FAINT))
             continue
-        line = Text("  " + screen.fit_right(labels[at], 17) + " ", FAINT)
-        screen.line(line + Text("│", FAINT) + stripe(screen, rows[at], scale, width) + Text("│", FAINT))
+        line = ink("  " + screen.fit_right(labels[at], 17) + " ", FAINT)
+        screen.line(line + ink("│", FAINT) + stripe(screen, rows[at], scale, width) + ink("│", FAINT))
     screen.line(stripe_legend(screen, scale, per_cell))
 
 
@@ -101,9 +100,9 @@ def show_explanation(screen: Screen, found: Explanation) -> None:
     where = ", ".join(f"{axis} {i}" for axis, i in zip(found.axes, found.index, strict=True))
     screen.line()
     screen.line(
-        Text(screen.text(found.site), STRONG)
-        + Text(screen.text(f" ({where}) = "), FAINT)
-        + Text(number(found.value), STRONG)
+        ink(screen.text(found.site), STRONG)
+        + ink(screen.text(f" ({where}) = "), FAINT)
+        + ink(number(found.value), STRONG)
     )
     screen.say(f"{found.meaning} ({found.source})", style=FAINT)
     screen.say("= " + readable_formula(found.latex))
@@ -125,10 +124,10 @@ def _source(screen: Screen, source: Source) -> None:
         f"{axis} {_extent(index)}" for axis, index in zip(source.axes, source.index, strict=True) if axis != "one"
     )
     values = source.values.reshape(-1)
-    line = Text("  " + screen.fit(source.name, 24) + " ")
+    line = ink("  " + screen.fit(source.name, 24) + " ")
     line.append(screen.fit(where, 26) + " ", FAINT)
     shown = "  ".join(number(float(each)) for each in values[:3]) + ("  …" if values.size > 3 else "")
-    screen.line(line + Text(shown))
+    screen.line(line + ink(shown))
 
 
 def _extent(index: tuple[int, ...]) -> str:
@@ -159,11 +158,11 @@ def _show_terms(screen: Screen, products: np.ndarray, rest: float, source: Sourc
     screen.line()
     for at in order:
         value = float(products[at])
-        line = Text(
+        line = ink(
             "  " + screen.fit_right(f"{axis} {index[at]}" if len(index) == products.size else f"term {at}", 22) + " "
         )
         line.append_text(bar(screen, abs(value) / largest, width, POSITIVE if value >= 0 else NEGATIVE))
-        screen.line(line + Text(f" {number(value):>10}"))
+        screen.line(line + ink(f" {number(value):>10}"))
     others = float(products.sum()) - float(products[order].sum())
     n = products.size - len(order)
     for words, value in (
@@ -172,11 +171,11 @@ def _show_terms(screen: Screen, products: np.ndarray, rest: float, source: Sourc
     ):
         if value:
             screen.line(
-                Text("  " + screen.fit_right(words, 22) + " " * (width + 1), FAINT) + Text(f" {number(value):>10}")
+                ink("  " + screen.fit_right(words, 22) + " " * (width + 1), FAINT) + ink(f" {number(value):>10}")
             )
     screen.line(
-        Text("  " + screen.fit_right("together", 22) + " " * (width + 1), FAINT)
-        + Text(f" {number(result):>10}", STRONG)
+        ink("  " + screen.fit_right("together", 22) + " " * (width + 1), FAINT)
+        + ink(f" {number(result):>10}", STRONG)
     )
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from cutaway.cli.pictures import Part, number_line
 from cutaway.cli.render_trace import label
-from cutaway.cli.terminal import CHOSEN, FAINT, STRONG, Screen
+from cutaway.cli.terminal import CHOSEN, FAINT, STRONG, Screen, ink
 from cutaway.cli.words import number, percent, plural
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ def show_step(screen: Screen, model: Model, step: Step) -> None:
     """One piece: what it competed with, what each stage left, and where the random number fell."""
     chosen = screen.text(label(model.token(step.token_id)))
     screen.line()
-    title = Text(f"{step.index + 1} ", STRONG) + Text(chosen, f"{STRONG} {CHOSEN}")
+    title = ink(f"{step.index + 1} ", STRONG) + ink(chosen, f"{STRONG} {CHOSEN}")
     title.append(screen.text(f"  at position {step.position}"), FAINT)
     screen.line(title)
     if step.dropped is not None:
@@ -47,7 +45,7 @@ def show_step(screen: Screen, model: Model, step: Step) -> None:
     stages = list(candidates[0].probabilities)
     kept = step.choice.kept()
     settings = dict(step.choice.sampling.stages())
-    names, numbers = Text(" " * (LABEL + 5) + "logit", FAINT), Text(" " * (LABEL + 10))
+    names, numbers = ink(" " * (LABEL + 5) + "logit", FAINT), ink(" " * (LABEL + 10))
     for name in stages:
         names.append(screen.fit_right(TITLES.get(name, name), COLUMN), FAINT)
         numbers.append(("" if name in ("raw", "greedy") else f"{settings[name]:g}").rjust(COLUMN), FAINT)
@@ -56,7 +54,7 @@ def show_step(screen: Screen, model: Model, step: Step) -> None:
         screen.line(numbers)
     for each in candidates:
         _candidate(screen, model, each, stages)
-    left = Text("  " + "still possible".rjust(LABEL) + " " * 8, FAINT)
+    left = ink("  " + "still possible".rjust(LABEL) + " " * 8, FAINT)
     for name in stages:
         left.append(f"{kept[name]:,}".rjust(COLUMN), FAINT)
     screen.line(left)
@@ -67,7 +65,7 @@ def show_step(screen: Screen, model: Model, step: Step) -> None:
 def _candidate(screen: Screen, model: Model, each: Candidate, stages: list[str]) -> None:
     style = CHOSEN if each.chosen else ""
     name = label(model.token(each.token_id)) + ("" if each.rank < CANDIDATES else f" #{each.rank + 1:,}")
-    line = Text("  " + screen.fit_right(name, LABEL) + " ", style)
+    line = ink("  " + screen.fit_right(name, LABEL) + " ", style)
     line.append(number(each.logit).rjust(7), style)
     gone = False
     for name in stages:
@@ -98,4 +96,4 @@ def _draw(screen: Screen, model: Model, step: Step) -> None:
         f"The draw: {step.u:.4f} fell into “{screen.text(own.label)}”, {own.low:.4f} to {own.high:.4f}.",
     )
     for line in number_line(screen, parts, step.u, screen.width - 6):
-        screen.line(Text("  ") + line)
+        screen.line(ink("  ") + line)

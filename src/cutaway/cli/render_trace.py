@@ -12,13 +12,13 @@ from rich.text import Text
 
 from cutaway.cli.overview import Overview
 from cutaway.cli.pictures import Grid, attention_legend, attention_map, bar, spans
-from cutaway.cli.terminal import ATTENTION, CHOSEN, FAINT, STRONG, Screen
+from cutaway.cli.terminal import ATTENTION, CHOSEN, FAINT, STRONG, Screen, ink
 from cutaway.cli.words import number, percent, plural
 
 LABEL = 16
 PIECES_SHOWN = 48
 PIECES_EXPECTED = 256
-KEYS_SHOWN = 8
+KEYS_SHOWN = 10
 STAGES_SHOWN, LATE_STAGES = 16, 10
 CONTINUATION = 16
 MAP_SHOWN = 10
@@ -44,8 +44,8 @@ def show_overview(screen: Screen, found: Overview) -> None:
 def _title(screen: Screen, found: Overview) -> None:
     c = found.model.config
     screen.line(
-        Text(screen.text(found.model.name or c.architecture), STRONG)
-        + Text(
+        ink(screen.text(found.model.name or c.architecture), STRONG)
+        + ink(
             screen.text(f"  {plural(c.n_layer, 'block')} × {plural(c.n_head, 'head')}, {c.d_model} numbers wide"),
             FAINT,
         )
@@ -100,7 +100,7 @@ def _pieces(screen: Screen, found: Overview) -> None:
 
 
 def _row_of_pieces(screen: Screen, row: Sequence[tuple[str, str, str]]) -> None:
-    lines = [Text("  "), Text("  "), Text("  ")]
+    lines = [ink("  "), ink("  "), ink("  ")]
     for column in row:
         cells = min(screen.width - 4, max(cell_len(each) for each in column))
         for line, text, style in zip(lines, column, (STRONG, FAINT, FAINT), strict=True):
@@ -137,7 +137,7 @@ def _attention(screen: Screen, found: Overview) -> None:
     screen.heading(
         "2 Attention",
         f"Each of the {n} heads lets “{query}” look back. For each piece: how many heads look there most, and the one"
-        " that does so most. (The first piece is set aside: heads rest there when they find nothing.)"
+        " that does so most. (The first piece is set aside: heads often rest there when they find nothing.)"
         if found.heads
         else f"“{query}” is the first piece: its {n} heads have nothing to look back at.",
     )
@@ -149,7 +149,7 @@ def _attention(screen: Screen, found: Overview) -> None:
     for key in shown:
         best = by_key[key][0]
         here = " (itself)" if key == found.position else ""
-        line = Text("  " + screen.fit_right(label(tokens[key]), LABEL) + " ")
+        line = ink("  " + screen.fit_right(label(tokens[key]), LABEL) + " ")
         line.append_text(bar(screen, best.weight, width, ATTENTION))
         line.append(f" {percent(best.weight):>6}")
         line.append(f"  block {best.layer} head {best.head}".ljust(19), FAINT)
@@ -173,7 +173,7 @@ def show_pattern(screen: Screen, trace: Any, layer: int, head: int) -> None:
     most = max(8, min(60, (screen.width - 20) // 2)) if len(tokens) <= MAP_CELLS else MAP_CELLS
     grid = pattern_grid(trace, layer, head, most)
     for line in attention_map(screen, grid, tokens):
-        screen.line(Text("  ") + line)
+        screen.line(ink("  ") + line)
     screen.line(attention_legend(screen))
     if grid.binned:
         rows, columns = grid.rows[0][1], grid.columns[0][1]
@@ -214,22 +214,23 @@ def _lens(screen: Screen, found: Overview) -> None:
     thinned = " (some early blocks left out)" if len(shown) < n else ""
     screen.heading(
         "3 How the prediction forms",
-        f"What the model would say if it stopped there{thinned}, then the rank and probability of “{final}”, with"
+        f"What the model would say if it stopped there{thinned}, and the rank and probability of “{final}”, with"
         " which it ends. Early rows are often nonsense: the blocks after them were trained to go on from there.",
     )
     width = max(8, screen.width - 60)
+    header = " " * 17 + "it would say".ljust(LABEL + 10) + f"rank and probability of {final}"
+    screen.line(ink(screen.fit(header, screen.width), FAINT))
     for i in shown:
         token = found.model.token(int(lens.top_ids[i, 0]))
         site = lens.sites[i]
         where = "before block 0" if site.endswith("resid_pre") else f"after block {site.split('.')[1]}"
         same = int(lens.top_ids[i, 0]) == lens.tokens[0]
-        line = Text("  " + where.ljust(15), FAINT)
+        line = ink("  " + where.ljust(15), FAINT)
         line.append(screen.fit(label(token), LABEL), CHOSEN if same else "")
         line.append(f" {percent(float(lens.top_probability[i, 0])):>7}")
         line.append(f"{'#' + format(int(lens.rank[i, 0]), ','):>9} ", CHOSEN if same else FAINT)
-        line.append_text(bar(screen, float(lens.probability[i, 0]), width, CHOSEN))
-        line.append(f" {percent(float(lens.probability[i, 0])):>7}")
-        screen.line(line)
+        line.append(f"{percent(float(lens.probability[i, 0])):>7} ")
+        screen.line(line + bar(screen, float(lens.probability[i, 0]), width, CHOSEN))
 
 
 def stages_shown(n: int) -> list[int]:
@@ -254,7 +255,7 @@ def show_next(screen: Screen, found: Overview, title: str = "4 What comes next")
     screen.heading(title, what)
     width = max(8, screen.width - LABEL - (38 if found.unchanged is None else 48))
     for i, (token, probability, logit) in enumerate(found.next_tokens):
-        line = Text("  " + screen.fit_right(label(token), LABEL) + " ")
+        line = ink("  " + screen.fit_right(label(token), LABEL) + " ")
         line.append_text(bar(screen, probability, width, CHOSEN))
         line.append(f" {percent(probability):>7}")
         if found.unchanged is not None:
@@ -265,9 +266,9 @@ def show_next(screen: Screen, found: Overview, title: str = "4 What comes next")
     if 0 < len(found.next_tokens) < n_vocab:
         others = f"the other {n_vocab - len(found.next_tokens):,}"
         screen.line(
-            Text("  " + screen.fit_right(others, LABEL) + " ", FAINT)
+            ink("  " + screen.fit_right(others, LABEL) + " ", FAINT)
             + bar(screen, rest, width, FAINT)
-            + Text(f" {percent(max(0.0, rest)):>7}", FAINT)
+            + ink(f" {percent(max(0.0, rest)):>7}", FAINT)
         )
 
 
@@ -290,7 +291,7 @@ def two_styles(screen: Screen, *parts: tuple[str, str]) -> list[Text]:
     folded = text.wrap(screen.console, screen.width - 4)
     for line in folded:
         line.rstrip()
-    return [Text("  ") + line for line in folded]
+    return [ink("  ") + line for line in folded]
 
 
 def hints(screen: Screen, found: Overview) -> None:
@@ -304,4 +305,4 @@ def hints(screen: Screen, found: Overview) -> None:
         (f"cutaway trace {text} --zero blocks.{layer}.attn.z:head={head}", "switch it off and see"),
         (f"cutaway trace {text} --explain blocks.{layer}.attn.qk:{head},1,0", "where a number comes from"),
     ):
-        screen.line(Text("  " + textwrap.shorten(command, screen.width - 28) + "  ") + Text(what, FAINT))
+        screen.line(ink("  " + textwrap.shorten(command, screen.width - 28) + "  ") + ink(what, FAINT))

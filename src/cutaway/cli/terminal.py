@@ -12,17 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from rich.cells import cell_len, set_cell_size
+from rich.text import Text
 
 from cutaway.cli.words import PLAIN, can_show_unicode, harmless, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 NARROWEST, WIDEST = 40, 120
 
 # The roles of the page, in the terminal's own colours.
 ATTENTION, POSITIVE, NEGATIVE, CHOSEN, FAINT, STRONG = "magenta", "yellow", "blue", "green", "dim", "bold"
+
+
+def ink(text: str, style: str = "") -> Text:
+    """`text` in `style`, and nothing that is added to it: rich lets the style of the first part colour the whole."""
+    return Text().append(text, style)
 
 
 @dataclass(frozen=True)
@@ -72,33 +77,27 @@ class Screen:
         return " " * (width - cell_len(text)) + text if cell_len(text) < width else self.fit(text, width)
 
     def line(self, text: Text | str = "") -> None:
-        """One line of a picture; longer ones are not folded."""
+        """One line of a picture; longer ones are not folded, and nothing but spaces at the end is left out."""
+        text = ink(text) if isinstance(text, str) else text.copy()
+        text.rstrip()
         self.console.print(text if self.unicode else _plain(text), soft_wrap=True)
 
     def say(self, text: str, *, style: str = "", indent: int = 2) -> None:
         """A sentence, folded at the width."""
-        from rich.text import Text
-
-        words = Text(self.text(text), style)
+        words = ink(self.text(text), style)
         for folded in words.wrap(self.console, self.width - indent):
             folded.rstrip()
-            self.line(Text(" " * indent) + folded)
+            self.line(ink(" " * indent) + folded)
 
     def heading(self, title: str, what: str = "") -> None:
         """An empty line, a bold title, and what the reader is about to see."""
-        from rich.text import Text
-
         self.line()
-        self.line(Text(self.text(title), STRONG))
+        self.line(ink(self.text(title), STRONG))
         if what:
             self.say(what, style=FAINT)
 
 
-def _plain(text: Text | str) -> Text | str:
-    from rich.text import Text
-
-    if isinstance(text, str):
-        return text.translate(PLAIN)
+def _plain(text: Text) -> Text:
     plain = Text(text.plain.translate(PLAIN), text.style)
     plain.spans = list(text.spans)  # one character for one: every span stays where it was
     return plain
