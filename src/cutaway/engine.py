@@ -7,12 +7,15 @@ trace["blocks.3.attn.pattern"]
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from cutaway.config import ModelConfig
 from cutaway.errors import BadInput, UnknownModel
@@ -98,7 +101,10 @@ class Model:
 
     def ids(self, text: Text) -> list[int]:
         """Text or ids, as ids that this model can run. Raises `BadInput`: empty, too long, or out of range."""
-        ids = [_id(each) for each in text] if not isinstance(text, str) else self.encode(text) if text else []
+        if not isinstance(text, str):
+            ids = [_id(each) for each in _listed(text)]
+        else:
+            ids = self.encode(text) if text else []
         if not ids:
             raise BadInput("the text is empty; give at least one character or one token id.")
         outside = next((each for each in ids if not 0 <= each < self.config.n_vocab), None)
@@ -129,7 +135,8 @@ class Model:
         as it is used, and may stop the pass by raising. Raises `BadInput`, `UnknownSite`.
         """
         names = matching(self.config, record) if record else []
-        if isinstance(text, str) or not _several(text):
+        text = text if isinstance(text, str) else _listed(text)
+        if isinstance(text, str) or not text or not all(_is_text(each) for each in text):
             return self.passes.capture(self.ids(text), names, beside)
         several = [self.ids(each) for each in text]
         if names or self.interventions or beside is not SILENT:
@@ -245,18 +252,25 @@ def load_trace(path: str | os.PathLike[str], model: Model | None = None) -> Trac
     )
 
 
-def _several(texts: Any) -> bool:
-    """Whether this is a list of texts, rather than the ids of one."""
-    if not isinstance(texts, Iterable):
+def _listed(texts: Any) -> list[Any]:
+    """Ids, or several texts, as a list. Raises `BadInput` for what is neither."""
+    if isinstance(texts, bytes | bytearray):
+        raise BadInput("the text is bytes; decode it first (text.decode()), or give a list of token ids.")
+    if not isinstance(texts, Iterable) or getattr(texts, "ndim", 1) == 0:
         raise BadInput(f"{texts!r} is no text; give a string, a list of token ids, or a list of those.")
-    return any(isinstance(each, Iterable) for each in texts) and not any(hasattr(each, "__index__") for each in texts)
+    return list(texts)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether this member of a list is a text of its own; a number that an array library wrapped is an id."""
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
 
 
 def _id(value: Any) -> int:
-    try:
-        return int(value.__index__())
-    except AttributeError:
-        raise BadInput(f"{value!r} is not a token id; give text, or a list of whole numbers.") from None
+    if not isinstance(value, bool | np.bool_):
+        with contextlib.suppress(AttributeError, TypeError):
+            return int(value.__index__())
+    raise BadInput(f"{value!r} is not a token id; give text, or a list of whole numbers.")
 
 
 def _tokenizer(checkpoint: Any) -> Tokenizer | None:

@@ -68,8 +68,10 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping
     Raises `CutawayError` when the disk is full or the folder cannot be written; then nothing is left behind.
     """
     path = Path(path)
+    if not path.name or "\0" in str(path):
+        raise CutawayError(f"{str(path)!r} cannot be the name of a file; give one in a folder that is there.")
     pieces = _pieces(tensors, metadata)
-    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    beside = path.with_name(f".{os.urandom(8).hex()}.part")  # however long the name is
     try:
         # not tempfile: its files are private (0600), and the rename would keep that
         with open(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +140,51 @@ def test_bad_reads_say_what_there_is() -> None:
         trace.read("blocks.0.attn.q", head=1.5)  # type: ignore[arg-type]
 
 
+def test_a_single_number_is_an_array_too() -> None:
+    trace = tiny_model("gpt2").trace(some_ids(5))
+    one = trace.read("blocks.1.attn.pattern", head=2, q_pos=-1, k_pos=0)
+    assert one.shape == () and one.dtype == np.float32
+    close(one, np.asarray(trace["blocks.1.attn.pattern"][2, 4, 0]))
+
+
+def test_indices_of_any_whole_type() -> None:
+    trace = tiny_model("gpt2", n_ctx=400).trace([1] * 300)
+    for dtype in (np.int8, np.uint8, np.uint64):
+        assert trace.read("blocks.0.attn_out", pos=np.array([1, 100], dtype)).shape == (2, 32)
+
+
+@pytest.mark.parametrize("index", [(1.7, 0, 0), ("a", 0, 0), (True, 0, 0), (slice(0, 2), 0, 0), (0, 0), 5, None])
+def test_only_a_whole_number_for_each_axis_is_explained(index: Any) -> None:
+    with pytest.raises(BadSelection):
+        tiny_model("gpt2").trace(some_ids(4)).explain("blocks.0.attn.qk", index)
+
+
+@pytest.mark.parametrize("name", [5, None, b"logits", ["logits", 5]])
+def test_what_is_no_name_is_refused(name: Any) -> None:
+    model = tiny_model("gpt2")
+    with pytest.raises(cutaway.CutawayError, match="not the name of a site"):
+        model.trace(some_ids(4)).read_many(name)
+    if not isinstance(name, list):
+        with pytest.raises(cutaway.CutawayError, match="not the name of a site"):
+            model.trace(some_ids(4))[name]
+
+
+def test_texts_come_in_any_kind_of_list() -> None:
+    model = tiny_model("llama-gqa")
+    for ids in (np.array([3, 1, 4]), (3, 1, 4), (i for i in [3, 1, 4]), [np.int64(3), 1, 4]):
+        assert model.trace(ids).ids == (3, 1, 4)  # type: ignore[arg-type]
+    for texts in (np.array([[3, 1], [4, 1]]), [np.array([3, 1]), (4, 1)]):
+        assert [each.ids for each in model.trace(texts)] == [(3, 1), (4, 1)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [b"abc", 5, None, np.array(3), [True], [1.0], [None], [[1], 2], [[]], [[[1]]]])
+def test_what_is_no_text_is_refused(text: Any) -> None:
+    model = tiny_model("gpt2")
+    for run in (model.trace, model.score, model.generate):
+        with pytest.raises(BadInput):
+            run(text)  # type: ignore[operator]
+
+
 def test_bad_ids_are_refused() -> None:
     model = tiny_model("gpt2")
     for text, match in (([], "empty"), ([97], "outside"), ([-1], "outside"), ([0] * 65, "65 tokens.*64 at most")):
@@ -154,6 +201,38 @@ def test_broken_weights_are_named() -> None:
     model.parameters.stored("blocks.1.mlp.W_out")[3, 4] = np.nan
     with pytest.raises(cutaway.CutawayError, match=r"blocks\.1\.mlp\.W_out holds 1 values"):
         model.trace(some_ids(4))
+
+
+def test_broken_weights_of_the_last_step_are_named() -> None:
+    model = tiny_model("gpt2-untied")
+    model.parameters["W_U"][3, 5] = np.nan
+    with pytest.raises(cutaway.CutawayError, match="W_U holds 1 values"):
+        model.trace(some_ids(4)).next_tokens(3)
+
+
+def test_extreme_temperatures_give_probabilities_or_one_sentence() -> None:
+    trace = tiny_model("gpt2").trace(some_ids(4))
+    assert [each.probability for each in trace.next_tokens(2, temperature=1e-20)] == [1.0, 0.0]
+    for bad in (0, -1, 1e-39, 1e39, float("nan"), "warm"):
+        with pytest.raises(BadSelection, match="temperature"):
+            trace.next_tokens(2, temperature=bad)  # type: ignore[arg-type]
+
+
+def test_a_hopeless_text_has_an_infinite_perplexity() -> None:
+    scored = tiny_model("gpt2").intervene({"logits": cutaway.scale(1e5)}).score(some_ids(6))
+    assert scored.loss > 1000 and scored.perplexity == math.inf
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b"])
+def test_what_cannot_name_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    trace = tiny_model("gpt2").trace(some_ids(3))
+    with pytest.raises(cutaway.CutawayError):
+        trace.save(name)
+    with pytest.raises(BadCheckpoint):
+        cutaway.load_trace(name)
+    longest = tmp_path / ("n" * 255)  # the file beside it has a short name of its own
+    trace.save(longest)
+    assert cutaway.load_trace(longest).ids == trace.ids
 
 
 @pytest.mark.parametrize("shape", ["gpt2", "qwen3"])
@@ -198,3 +277,50 @@ def test_a_damaged_saved_trace_is_refused(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(cutaway.CutawayError):
             cutaway.load_trace(path)
+
+
+def _with_manifest(path: Path, changes: dict[str, Any], tensors: dict[str, Any] | None = None) -> None:
+    arrays, metadata = framing.unpack(path.read_bytes(), path.name)
+    manifest = json.loads(metadata["cutaway"])
+    manifest.update(changes)
+    framing.write(path, {**arrays, **(tensors or {})}, {"cutaway": json.dumps(manifest)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "tensors"),
+    [
+        ({}, {"tokens": np.array([1, 97, 2], np.int32)}),
+        ({}, {"tokens": np.array([1, -1, 2], np.int32)}),
+        ({}, {"logits": np.zeros((3, 5), np.float32)}),
+        ({}, {"blocks.1.resid_pre": np.zeros((3, 32), np.int32)}),
+        ({"sites": ["tokens"]}, {}),
+        ({"start": 1}, {}),
+        ({"start": -1}, {}),
+        ({"interventions": [5]}, {}),
+        ({"interventions": [{"site": "nope", "action": "zero"}]}, {}),
+    ],
+)
+def test_a_saved_trace_that_contradicts_itself_is_refused(
+    changes: dict[str, Any], tensors: dict[str, Any], tmp_path: Path
+) -> None:
+    model, path = tiny_model("gpt2"), tmp_path / "trace.safetensors"
+    model.trace([1, 3, 2]).save(path, "logits")
+    ids = range(-1, 98)
+    _with_manifest(path, {"pieces": {str(i): ["", ""] for i in ids} | {"0": ["", ""]}, **changes}, tensors)
+    with pytest.raises(cutaway.CutawayError):
+        cutaway.load_trace(path, model)
+
+
+def test_a_saved_trace_may_claim_any_number_of_blocks(tmp_path: Path) -> None:
+    """And is refused at the first that is not there, without listing the others."""
+    path = tmp_path / "trace.safetensors"
+    model = tiny_model("gpt2")
+    model.trace([1, 3, 2]).save(path)
+    _with_manifest(path, {"config": {**model.config.to_dict(), "n_layer": 2**31}})
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadCheckpoint, match="not a trace"):
+            cutaway.load_trace(path)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()

@@ -30,7 +30,10 @@ class Score:
     @property
     def perplexity(self) -> float:
         """exp(loss): among how many equally likely tokens the model hesitated."""
-        return math.exp(self.loss)
+        try:
+            return math.exp(self.loss)
+        except OverflowError:  # above 709 nats, which a model that somebody changed may well give
+            return math.inf
 
 
 def score(trace: Trace) -> Score:

@@ -133,6 +133,8 @@ def site_axes(config: ModelConfig, n_pos: int, n_keys: int) -> dict[str, int]:
 def canonical(config: ModelConfig, name: str) -> str:
     """The declared name behind `name`: itself, or TransformerLens' spelling with `hook_`. Raises `UnknownSite`."""
     sites = declared(config)
+    if not isinstance(name, str):
+        raise UnknownSite(f"{name!r} is not the name of a site; names look like blocks.0.attn.pattern.")
     if name in sites:
         return name
     head, _, last = name.rpartition(".")
@@ -157,8 +159,9 @@ def matching(config: ModelConfig, patterns: str | Iterable[str]) -> list[str]:
     Raises `UnknownSite` for a pattern that matches nothing.
     """
     wanted: set[str] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        if any(character in pattern for character in "*?["):
+    several = isinstance(patterns, Iterable) and not isinstance(patterns, str | bytes)
+    for pattern in patterns if several else [patterns]:
+        if isinstance(pattern, str) and any(character in pattern for character in "*?["):
             plain = pattern.replace("hook_", "")
             found = fnmatch.filter(declared(config), plain)
             if not found:

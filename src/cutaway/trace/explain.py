@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,12 +66,15 @@ def explain(trace: Trace, name: str, index: Sequence[int]) -> Explanation:
     """Formula, inputs with values, and the result. Raises `UnknownSite`, and `BadSelection` when `index` has not one
     whole number inside each axis."""
     site = trace.sites[canonical(trace.config, name)]
-    if len(index) != len(site.axes):
+    given = list(index) if isinstance(index, Iterable) else [index]
+    if len(given) != len(site.axes):
         raise BadSelection(
-            f"{site.name} has the axes {', '.join(site.axes)}; expected {len(site.axes)} numbers, got {len(index)}."
+            f"{site.name} has the axes {', '.join(site.axes)}; expected {len(site.axes)} numbers, got {len(given)}."
         )
     sizes = trace.axis_sizes
-    picked = [pick(int(i), sizes[axis], axis, site.name) for axis, i in zip(site.axes, index, strict=True)]
+    picked = [pick(i, sizes[axis], axis, site.name) for axis, i in zip(site.axes, given, strict=True)]
+    if any(len(each) != 1 for each in picked):
+        raise BadSelection(f"{tuple(given)!r} is no single number of {site.name}; give one index for each axis.")
     value = trace.gather(site.name, picked)
     contributions = parts(trace, site, picked)
     result = apply_formula(trace, site, picked, [each.values for each in contributions])

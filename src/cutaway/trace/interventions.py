@@ -117,16 +117,12 @@ class Intervention:
                 " attn.qk_scaled, which comes before the mask."
             )
         for axis in site.axes:
-            span, index = bound._span(site, axis), named.get(axis)
-            if (
-                span not in (None, 1)
-                and index is not None
-                and not isinstance(index, slice)
-                and span != np.size(index)
-            ):
-                raise BadSelection(
-                    f"the array for {site.name} has {span} positions; {np.size(index)} are selected by {axis}=."
-                )
+            span, chosen = bound._span(site, axis), named.get(axis)
+            if span in (None, 1) or chosen is None or isinstance(chosen, slice) or span == np.size(chosen):
+                continue
+            raise BadSelection(
+                f"the array for {site.name} has {span} positions; {np.size(chosen)} are selected by {axis}=."
+            )
         return bound
 
     def apply(self, value: Array, site: Site, positions: np.ndarray, n_pos: int) -> Array:

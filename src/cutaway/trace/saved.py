@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cutaway import framing
 from cutaway.config import ModelConfig
 from cutaway.errors import BadCheckpoint, BadSelection
 from cutaway.parameters import Parameters
+from cutaway.sites import declared, site_axes
 from cutaway.tap import Tap
 from cutaway.trace.interventions import Interventions
 from cutaway.trace.trace import Replay, Trace
@@ -69,6 +70,8 @@ def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig |
         tensors, metadata = framing.unpack(path.read_bytes(), path.name)
     except OSError as error:
         raise BadCheckpoint(f"{path} cannot be read ({error.strerror}); give the path of a saved trace.") from error
+    except ValueError:  # a null byte
+        raise BadCheckpoint(f"{str(path)!r} cannot be the path of a file; give the path of a saved trace.") from None
     try:
         manifest = json.loads(metadata["cutaway"])
         if manifest["format"] != FORMAT:
@@ -88,8 +91,8 @@ def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig |
         ]
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise BadCheckpoint(f"{path.name} is not a trace that Cutaway saved ({FORMAT}).") from None
-    if any(each.shape != (len(ids) - start, saved.d_model) for each in residual) or set(ids) - set(pieces):
-        raise BadCheckpoint(f"{path.name} contradicts itself: tokens and residual stream do not fit together.")
+    if wrong := _contradiction(saved, ids, start, pieces, residual, kept, past):
+        raise BadCheckpoint(f"{path.name} contradicts itself: {wrong} and the rest do not fit together.")
     if config is not None and _shape_of(config) != _shape_of(saved):
         raise BadCheckpoint(f"{path.name} was made with {manifest['model']}, whose shape is not this model's.")
     held: Replay = _FromFile(path.name, list(kept), past)
@@ -108,9 +111,39 @@ def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig |
     )
 
 
-def _stream(config: ModelConfig) -> list[str]:
-    """The residual stream between blocks: all that a lazy trace keeps."""
-    return [f"blocks.{i}.resid_pre" for i in range(config.n_layer)] + [f"blocks.{config.n_layer - 1}.resid_post"]
+def _stream(config: ModelConfig) -> Iterator[str]:
+    """The residual stream between blocks, all that a lazy trace keeps; one by one: a file may claim any number."""
+    yield from (f"blocks.{i}.resid_pre" for i in range(config.n_layer))
+    yield f"blocks.{config.n_layer - 1}.resid_post"
+
+
+def _contradiction(
+    config: ModelConfig,
+    ids: Sequence[int],
+    start: int,
+    pieces: Iterable[int],
+    residual: Sequence[np.ndarray],
+    kept: Mapping[str, np.ndarray],
+    past: Sequence[tuple[np.ndarray, np.ndarray] | None],
+) -> str:
+    """What does not have the shape that tokens and configuration ask for; empty if all have it."""
+    inside = all(0 <= i < config.n_vocab for i in ids)
+    if not inside or not 0 <= start < len(ids) <= config.n_ctx or not set(ids) <= set(pieces):
+        return "its tokens"
+    sizes = site_axes(config, len(ids) - start, len(ids))
+    rows = (sizes["pos"], config.d_model)
+    if any(each.shape != rows or each.dtype != np.float32 for each in residual):
+        return "its residual stream"
+    for name, each in kept.items():
+        site = declared(config).get(name)
+        if site is None or each.shape != tuple(sizes[axis] for axis in site.axes) or each.dtype != np.float32:
+            return f'"{name}"'
+    remembered = (start, config.n_kv_head, config.d_head)
+    for pair in past:
+        shapes = {(each.shape, each.dtype.name) for each in pair or ()}
+        if (start and pair is None) or shapes - {(remembered, "float32")}:
+            return "its keys and values"
+    return ""
 
 
 def _shape_of(config: ModelConfig) -> dict[str, Any]:

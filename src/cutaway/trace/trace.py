@@ -161,7 +161,8 @@ class Trace:
         site = self.sites[canonical(self.config, name)]
         picked, dropped = pick_axes(site, selection, self.axis_sizes)
         array = self.gather(site.name, picked)
-        return _frozen(array[tuple(0 if at in dropped else slice(None) for at in range(len(site.axes)))])
+        part = array[tuple(0 if at in dropped else slice(None) for at in range(len(site.axes)))]
+        return _frozen(np.asarray(part))  # where every axis is dropped, the brackets give no array
 
     def read_many(self, patterns: str | Iterable[str]) -> dict[str, np.ndarray]:
         """Whole sites by names and globs, each block run again once. Raises `UnknownSite`."""
@@ -175,13 +176,19 @@ class Trace:
         return self.read("logits", pos=position)
 
     def next_tokens(self, k: int = 10, *, temperature: float = 1.0, position: int = -1) -> list[NextToken]:
-        """The `k` likeliest next tokens with probability (over the whole vocabulary, at `temperature`) and logit."""
-        if not temperature > 0:
+        """The `k` likeliest next tokens with probability (over the whole vocabulary, at `temperature`) and logit.
+
+        Raises `BadSelection` for a temperature out of range, and for a position that is not there.
+        """
+        if not isinstance(temperature, int | float | np.number) or not 1e-30 < temperature < 1e30:
             raise BadSelection(
-                f"temperature is {temperature}; expected more than 0 (1 leaves the logits as they are)."
+                f"temperature is {temperature!r}; expected a number above 0 (1 leaves the logits as they are)."
             )
+        if not isinstance(k, int | np.integer):
+            raise BadSelection(f"k is {k!r}; expected how many tokens to give.")
         logits = self.logits(position)
-        probabilities = softmax(logits / np.float32(temperature))
+        with np.errstate(over="ignore"):  # far behind and very cold: -inf, a probability of 0
+            probabilities = softmax((logits - logits.max()) / np.float32(temperature))
         k = max(0, min(k, len(logits)))
         likeliest = np.argsort(-logits, kind="stable")[:k]
         return [NextToken(self._piece(int(i)), float(probabilities[i]), float(logits[i])) for i in likeliest]
@@ -302,7 +309,10 @@ class Trace:
         listening = Listening({name}, edits, stop=True)
         with contextlib.suppress(Enough):
             self._replay.after(take(last, (rows, None)), listening)
-        return np.asarray(listening.kept[name])
+        found = np.asarray(listening.kept[name])
+        if name == "logits" and not self.interventions and not np.isfinite(found).all():
+            self.parameters.refuse_non_finite()
+        return found
 
     def _remember(self, found: Mapping[str, np.ndarray]) -> None:
         with self._lock:
