@@ -27,11 +27,11 @@ from cutaway.cli.pictures import (
     stripe,
 )
 from cutaway.cli.render_sites import readable_formula
-from cutaway.cli.render_trace import stages_shown
+from cutaway.cli.render_trace import pattern_grid, stages_shown
 from cutaway.cli.terminal import Screen
 from cutaway.config import TRAITS
 from cutaway.sites import declared
-from tests.support.tiny import SHAPES, tiny_config
+from tests.support.tiny import SHAPES, some_ids, tiny_config, tiny_model
 
 
 def screen_of(width: int = 80, unicode: bool = True) -> Screen:
@@ -216,3 +216,18 @@ def test_which_terminals_have_blocks(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert words.can_show_unicode(io.TextIOWrapper(io.BytesIO(), encoding=encoding)) is can
+
+
+@pytest.mark.parametrize("shape", ["llama-gqa", "mistral-window"])
+@pytest.mark.parametrize("most", [30, 8, 1])
+def test_a_drawn_pattern_is_the_heads_own(shape: str, most: int) -> None:
+    model = tiny_model(shape)
+    trace = model.trace(some_ids(20))
+    grid = pattern_grid(trace, 1, 2, most)
+    pattern, hidden = trace["blocks.1.attn.pattern"][2], np.isneginf(trace["blocks.1.attn.attn_scores"][2])
+    for at, (top, bottom) in enumerate(grid.rows):
+        for to, (left, right) in enumerate(grid.columns):
+            assert grid.weights[at, to] == pytest.approx(pattern[top:bottom, left:right].max(), rel=1e-5)
+            assert grid.masked[at, to] == hidden[top:bottom, left:right].all()
+    assert grid.masked.any() == (most > 1)
+    assert grid.binned == (most < 20)
