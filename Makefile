@@ -37,7 +37,7 @@ STATIC := src/cutaway/server/static/index.html
 page: $(STATIC)
 
 web/node_modules/.stamp: web/package-lock.json
-	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "the page needs Node 20 or newer"; exit 1; }
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo "the page needs Node 20 or newer"; exit 1; }
 	cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
