@@ -159,8 +159,8 @@ def matching(config: ModelConfig, patterns: str | Iterable[str]) -> list[str]:
     Raises `UnknownSite` for a pattern that matches nothing.
     """
     wanted: set[str] = set()
-    several = isinstance(patterns, Iterable) and not isinstance(patterns, str | bytes)
-    for pattern in patterns if several else [patterns]:
+    listed = [patterns] if isinstance(patterns, str | bytes) or not isinstance(patterns, Iterable) else patterns
+    for pattern in listed:
         if isinstance(pattern, str) and any(character in pattern for character in "*?["):
             plain = pattern.replace("hook_", "")
             found = fnmatch.filter(declared(config), plain)
