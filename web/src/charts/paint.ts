@@ -97,10 +97,16 @@ export function outline(
   ctx: CanvasRenderingContext2D, g: Geometry, row: number, col: number, colour: string, weight = 2,
 ): void {
   const box = cellBox(g, row, col);
+  if (box.width < 4) {
+    // an outline would cover a narrow cell: lines above and below leave its colour to be seen
+    ctx.fillStyle = colour;
+    ctx.fillRect(box.x, box.y - 2, Math.max(1, box.width), weight);
+    ctx.fillRect(box.x, box.y + box.height + 2 - weight, Math.max(1, box.width), weight);
+    return;
+  }
   ctx.strokeStyle = colour;
   ctx.lineWidth = weight;
-  const grow = box.width < 4 ? 1 : 0;
-  ctx.strokeRect(box.x - grow + 0.5, box.y - 0.5, box.width + 2 * grow, box.height + 1);
+  ctx.strokeRect(box.x + 0.5, box.y - 0.5, box.width, box.height + 1);
 }
 
 /** Sizes a canvas for the screen and gives its context in CSS pixels. */

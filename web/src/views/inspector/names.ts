@@ -4,6 +4,10 @@ import { templateOf, type Trace } from '../../trace/trace';
 
 /** blocks.3.attn.qk:2,5,4 -> "blocks.3.attn.qk  head 2, query ·bring, key ·peace" */
 export function placeName(trace: Trace, pin: Pin): string {
+  if (pin.site === 'next') {
+    const came = trace.tokens[(pin.index[0] ?? 0) + 1];
+    return came ? `chance given here to “${came.display}”, which came next` : 'what comes next is not written yet';
+  }
   const axes = axesOf(trace, pin.site);
   const where = pin.index.map((i, at) => oneOf(trace, axes[at] ?? '', i)).filter(Boolean);
   return where.length ? `${pin.site} · ${where.join(', ')}` : pin.site;

@@ -40,16 +40,19 @@ export function paintSlat(
     ctx.fillStyle = `rgb(${r},${g},${b})`;
     ctx.fillRect(x + (i * layout.pitch) / n, spine, layout.pitch / n + 0.25, SPINE);
   }
+  // stems, not blocks: the stream stays the strongest line, and rows keep apart
+  const stem = Math.max(3, Math.round(slat * 0.55));
+  const left = x + Math.round((layout.pitch - stem) / 2);
   const up = barHeight(row.attn, BAR);
   ctx.fillStyle = colours.attention;
-  ctx.fillRect(x, spine - up, slat / 2, up);
+  ctx.fillRect(left, spine - up, stem, up);
   const down = barHeight(row.mlp, BAR);
   ctx.fillStyle = colours.mlp;
-  ctx.fillRect(x + slat / 2, spine + SPINE, slat / 2, down);
+  ctx.fillRect(left, spine + SPINE, stem, down);
   // more than the whole stream: a notch, as in every scale
   ctx.fillStyle = colours.ground;
-  if (row.attn > 1) ctx.fillRect(x + slat / 4 - 0.75, spine - BAR, 1.5, 2);
-  if (row.mlp > 1) ctx.fillRect(x + (3 * slat) / 4 - 0.75, spine + SPINE + BAR - 2, 1.5, 2);
+  if (row.attn > 1) ctx.fillRect(left + stem / 2 - 1, spine - BAR, 2, 2);
+  if (row.mlp > 1) ctx.fillRect(left + stem / 2 - 1, spine + SPINE + BAR - 2, 2, 2);
 }
 
 /** How wide slats are when `n` share `width`: 8 to 24 px, whole pixels. */
