@@ -601,10 +601,11 @@ def test_a_reader_that_stops_is_not_an_error(speller: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_ctrl_c_from_the_keyboard(speller: Path) -> None:
     process = start("generate", "hi", "-m", str(speller), "--json", "-n", "100000")
-    assert process.stdout is not None
+    assert process.stdout is not None and process.stderr is not None
     assert process.stdout.readline().startswith(b'{"index": 0')
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    with process.stdout, process.stderr:  # not communicate(), which would lose what readline() has read ahead
+        out, err = process.stdout.read(), process.stderr.read()
+    assert process.wait(timeout=60) == 130
     assert err.splitlines()[-1].startswith(b"cutaway: stopped by Ctrl-C after") and b"Traceback" not in err
     assert all(json.loads(line) for line in out.splitlines())
