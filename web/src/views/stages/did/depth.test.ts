@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AttributionAnswer, LensAnswer } from '../../../protocol/types';
-import { addedOf, decadeName, decades, depthsOf, ledger, ordinal, rankLabels, strongest, ticksOf, type Depth } from './depth';
+import { addedOf, chanceName, decadeName, decades, depthsOf, ledger, ordinal, rankLabels, strongest, ticksOf, type Depth } from './depth';
 
 const depth = (probability: number, rank: number): Depth => ({ name: '', block: null, logit: 0, probability, rank, says: null });
 const token = { id: 7, text: ' a', display: '·a', bytes: '2061', special: false };
@@ -39,7 +39,7 @@ describe('depthsOf', () => {
 describe('the axis of chances', () => {
   it('spans whole decades and cuts what is far below', () => {
     expect(decades([depth(0.4, 0), depth(0.0003, 9)])).toEqual({ low: -4, cut: false });
-    expect(decades([depth(0.4, 0), depth(2e-33, 9)])).toEqual({ low: -10, cut: true });
+    expect(decades([depth(0.4, 0), depth(2e-33, 9)])).toEqual({ low: -8, cut: true });
     expect(decades([depth(0.4, 0), depth(0, 9)])).toEqual({ low: -2, cut: true });
   });
   it('has few ticks with short names', () => {
@@ -49,14 +49,20 @@ describe('the axis of chances', () => {
   });
 });
 
+describe('chanceName', () => {
+  it('writes what is far below a percent as a power', () => {
+    expect([0.4, 0.0005, 3.14e-9, 0].map(chanceName)).toEqual(['40%', '0.050%', '3.1×10⁻⁹', '0%']);
+  });
+});
+
 describe('ranks', () => {
   it('are counted as people count', () => {
-    expect([0, 1, 2, 3, 10, 11, 12, 21, 110, 38942].map(ordinal)).toEqual(
+    expect([1, 2, 3, 4, 11, 12, 13, 22, 111, 38943].map(ordinal)).toEqual(
       ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '22nd', '111th', '38,943rd'],
     );
   });
   it('are written where the token comes to stay on top, never two on one place', () => {
-    const ranks = [900, 40, 0, 3, 0, 0, 0].map((rank) => depth(0.1, rank));
+    const ranks = [900, 40, 1, 3, 1, 1, 1].map((rank) => depth(0.1, rank));
     expect(rankLabels(ranks, 2)).toEqual([0, 4, 6]);
     expect(rankLabels(ranks, 3)).toEqual([0, 6]);
   });
@@ -68,7 +74,7 @@ describe('addedOf and ledger', () => {
     expect(added).toEqual({ embed: 0.25, attn: [8], mlp: [0.125], after: -5.4, heads: [[1], [-2]] });
   });
   it('closes as printed', () => {
-    const { entries, total } = ledger(added, attribution.logit);
+    const { entries, total } = ledger(added, 3.005);
     expect(entries.map((each) => each.shown)).toEqual(['0.25', '8.00', '0.13', '−5.40', '0.03']);
     const units = entries.reduce((sum, each) => sum + Math.round(100 * Number(each.shown.replace('−', '-'))), 0);
     expect(units).toBe(Math.round(100 * Number(total)));

@@ -1,5 +1,5 @@
 /** What the picture over depth needs, from the answers of `lens` and `attribution`. Pure. */
-import { minus } from '../../../charts/format';
+import { minus, percent, short } from '../../../charts/format';
 import type { AttributionAnswer, AttributionPart, LensAnswer, LensTop } from '../../../protocol/types';
 
 /** What a token would get if the model stopped here. Depth 0 stands before the first block. */
@@ -9,7 +9,7 @@ export interface Depth {
   block: number | null;
   logit: number;
   probability: number;
-  /** from 0 */
+  /** 1 is the likeliest */
   rank: number;
   says: LensTop | null;
 }
@@ -29,7 +29,7 @@ export function depthsOf(answer: LensAnswer, token: number): Depth[] {
 }
 
 /** The decades of a chance's axis: never more than `most`, so that what is near 1 stays readable. */
-export function decades(depths: readonly Depth[], most = 10): { low: number; cut: boolean } {
+export function decades(depths: readonly Depth[], most = 8): { low: number; cut: boolean } {
   const lowest = Math.min(0, ...depths.filter((each) => each.probability > 0).map((each) => Math.log10(each.probability)));
   const zero = depths.some((each) => each.probability === 0);
   const low = Math.min(-2, Math.max(-most, Math.floor(lowest)));
@@ -39,7 +39,7 @@ export function decades(depths: readonly Depth[], most = 10): { low: number; cut
 /** Ticks of a logarithmic axis from 10^low to 1, at most `most` + 1 of them. */
 export function ticksOf(low: number, most: number): number[] {
   const step = Math.max(1, Math.ceil(-low / most / 2) * 2);
-  return Array.from({ length: Math.floor(-low / step) + 1 }, (_, i) => -i * step);
+  return Array.from({ length: Math.floor(-low / step) + 1 }, (_, i) => 0 - i * step);
 }
 
 /** 1%, 0.01%, then 10⁻⁶: as short as can be. */
@@ -49,20 +49,24 @@ export function decadeName(exponent: number): string {
   return `10⁻${[...String(-exponent)].map((digit) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(digit)]).join('')}`;
 }
 
+/** A chance, however small: 40%, 0.041%, 3.1×10⁻⁹. */
+export function chanceName(share: number): string {
+  return share > 0 && share < 1e-4 ? short(share, 2) : percent(share);
+}
+
 /** Depths whose rank is written at the line: the last; the first from which it stays on top, or else its best; and
  * the first depth of all. None nearer than `apart` to another. */
 export function rankLabels(depths: readonly Depth[], apart: number): number[] {
   const last = depths.length - 1;
   let stays = last;
-  while (stays > 0 && depths[stays - 1]?.rank === 0) stays--;
+  while (stays > 0 && depths[stays - 1]?.rank === 1) stays--;
   const best = depths.reduce((at, each, i) => (each.rank < (depths[at]?.rank ?? Infinity) ? i : at), 0);
-  const wanted = [last, depths[last]?.rank === 0 ? stays : best, 0];
+  const wanted = [last, depths[last]?.rank === 1 ? stays : best, 0];
   return wanted.filter((at, i) => wanted.slice(0, i).every((other) => Math.abs(other - at) >= apart)).sort((a, b) => a - b);
 }
 
-/** 1 -> "1st", 22 -> "22nd", 12,345 -> "12,345th". From a rank that counts from 0. */
-export function ordinal(rank: number): string {
-  const n = rank + 1;
+/** 1 -> "1st", 22 -> "22nd", 12,345 -> "12,345th". */
+export function ordinal(n: number): string {
   const tens = n % 100;
   const end = tens >= 11 && tens <= 13 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
   return `${n.toLocaleString('en')}${end}`;
