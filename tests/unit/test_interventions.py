@@ -245,6 +245,13 @@ def test_a_patch_from_a_shorter_text_leaves_later_positions_alone() -> None:
     close(patched, expected)
 
 
+def test_a_patch_of_positions_that_the_other_text_lacks_changes_nothing() -> None:
+    model, ids = tiny_model("llama-gqa"), some_ids(8)
+    short = model.trace(some_ids(2, seed=1))
+    patched = model.intervene({"blocks.1.attn.q": cutaway.patch(short, pos=slice(5, None))}).trace(ids)
+    close(patched["logits"], model.trace(ids)["logits"])
+
+
 def test_a_row_that_is_read_twice_is_changed_twice() -> None:
     edited = tiny_model("gpt2").intervene({"logits": cutaway.zero(pos=3)})
     assert not edited.trace(some_ids(5)).read("logits", pos=[3, 1, 3])[[0, 2]].any()

@@ -203,6 +203,13 @@ def test_broken_weights_are_named() -> None:
         model.trace(some_ids(4))
 
 
+def test_a_broken_row_is_named_in_a_batch() -> None:
+    model = tiny_model("gpt2-untied")
+    model.parameters["W_E"][5, 0] = np.nan
+    with pytest.raises(cutaway.CutawayError, match="W_E holds 1 values"):
+        model.trace([[5, 1], [2, 3]])
+
+
 def test_broken_weights_of_the_last_step_are_named() -> None:
     model = tiny_model("gpt2-untied")
     model.parameters["W_U"][3, 5] = np.nan
@@ -261,6 +268,22 @@ def test_save_and_load(shape: str, tmp_path: Path) -> None:
         close(again[name], trace[name])
     with pytest.raises(BadCheckpoint, match="shape is not this model's"):
         cutaway.load_trace(path, tiny_model("llama-gqa"))
+
+
+def test_a_patch_of_any_size_is_saved_and_the_header_is_json(tmp_path: Path) -> None:
+    model, path = tiny_model("llama-gqa", n_ctx=2048), tmp_path / "trace.safetensors"
+    other = model.trace(some_ids(1200))
+    edited = model.intervene({"blocks.0.attn.attn_scores": cutaway.patch(other), "blocks.1.attn.z": cutaway.scale(2)})
+    trace = edited.trace(some_ids(9))
+    trace.save(path)
+
+    def refuse(name: str) -> float:
+        raise AssertionError(name)  # -Infinity is no JSON
+
+    json.loads(framing.read_header(path.read_bytes(), "").metadata["cutaway"], parse_constant=refuse)
+    again = cutaway.load_trace(path, model)
+    for name in model.sites:
+        close(again[name], trace[name])
 
 
 def test_a_damaged_saved_trace_is_refused(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ class Passes:
         listening = Listening({*self._stream, *record}, self.interventions.edits(np.arange(start, n_pos), n_pos))
         tap: Tap = listening if beside is SILENT else Both(listening, beside)
         x = forward(self.config, self.parameters, np.asarray(ids), tap=tap, cache=cache, lengths=lengths)
-        if not self.interventions and not np.isfinite(x[-1]).all():
+        last = np.cumsum(lengths or [len(ids)]) - 1  # of each text
+        if not self.interventions and not np.isfinite(x[last]).all():
             self.refuse_non_finite()
         kept = listening.kept
         return Kept([kept[name] for name in self._stream], {name: kept[name] for name in record}, start)

@@ -170,7 +170,7 @@ class Intervention:
                 chosen = pick(index, n, axis, site.name)
             else:  # a position that the text has not reached yet is simply not there
                 chosen = np.atleast_1d(np.asarray(index))
-            if span is not None and (span > 1 or index is None):
+            if span is not None and (span != 1 or index is None):
                 chosen = chosen[:span]  # positions for which the array has nothing stay as they are
             rows, entries = where(here, chosen)
             picked.append(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ def save(trace: Trace, path: str | Path, sites: str | Iterable[str] = ()) -> Non
     """Tokens, interventions, the residual stream between blocks, and `sites` in full; F32 and I32 alone."""
     config = trace.config
     extra = trace.read_many(sites) if sites else {}
+    # their arrays lie beside the others: a patched pattern would burst the header, and JSON has no infinity
+    values = {
+        f"intervention.{n}": each.value for n, each in enumerate(trace.interventions.bound) if each.value is not None
+    }
+    changes = [
+        replace(each, value=None).to_dict() | ({"value": name} if (name := f"intervention.{n}") in values else {})
+        for n, each in enumerate(trace.interventions.bound)
+    ]
     pieces = {str(each.id): [each.text, base64.b64encode(each.bytes).decode()] for each in trace.tokens}
     manifest = {
         "format": FORMAT,
@@ -46,12 +54,12 @@ def save(trace: Trace, path: str | Path, sites: str | Iterable[str] = ()) -> Non
         "config": config.to_dict(),
         "start": trace.start,
         "pieces": pieces,
-        "interventions": trace.interventions.to_list(),
+        "interventions": changes,
         "sites": list(extra),
     }
     tensors = {"tokens": np.asarray(trace.ids, dtype=np.int32)}
     tensors |= {name: trace[name] for name in _stream(config)}
-    tensors |= extra
+    tensors |= extra | values
     for i in range(config.n_layer):
         past = trace.past(i)
         if past is not None:
@@ -83,7 +91,11 @@ def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig |
         ids = [int(i) for i in tensors["tokens"]]
         start = int(manifest["start"])
         residual = [tensors[name] for name in _stream(saved)]
-        interventions = Interventions.of(saved, manifest["interventions"])
+        changes = [
+            {**each, "value": tensors[each["value"]]} if isinstance(each["value"], str) else each
+            for each in manifest["interventions"]
+        ]
+        interventions = Interventions.of(saved, changes)
         kept = {name: tensors[name] for name in manifest["sites"]}
         past = [
             (tensors[f"past.{i}.k"], tensors[f"past.{i}.v"]) if f"past.{i}.k" in tensors else None
