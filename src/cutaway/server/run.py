@@ -77,6 +77,11 @@ def address(sock: socket.socket) -> str:
 def run(app: Any, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
     """Serves `app` (from `create_app`) until Ctrl-C, which raises KeyboardInterrupt once all is closed. `on_ready` is
     called when requests are answered."""
+    server_for(app, on_ready).run(sockets=[sock])
+
+
+def server_for(app: Any, on_ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """uvicorn, set up for this application."""
     config = uvicorn.Config(
         app,
         log_level="error",
@@ -86,7 +91,7 @@ def run(app: Any, sock: socket.socket, on_ready: Callable[[], None] = lambda: No
         timeout_keep_alive=30,
         ws="none",
     )
-    _Server(config, on_ready).run(sockets=[sock])
+    return _Server(config, on_ready)
 
 
 class _Server(uvicorn.Server):

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 from pydantic import TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 
 from cutaway.server.desk import Desk
 from cutaway.server.limits import Limits
 from cutaway.server.models import Models
-from cutaway.server.refusals import BadRequest
+from cutaway.server.refusals import BadRequest, ClientGone
 from cutaway.server.traces import Traces
 from cutaway.trace.selection import Index
 from cutaway.wire.query import INDEX_PATTERN, parse_index
@@ -68,7 +69,10 @@ class Body:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "application/json":
             raise BadRequest("the request's body must be JSON, sent with content-type: application/json.")
-        raw = await request.body()
+        try:
+            raw = await request.body()
+        except ClientDisconnect:  # typed on before the server had even looked
+            raise ClientGone("the client went away.") from None
         try:
             return self._adapter.validate_json(raw, strict=True)
         except ValidationError as error:
