@@ -54,7 +54,10 @@ def _two(array: np.ndarray, bins: tuple[int, int]) -> Reduced:  # [n, row, col]
     if row_width == col_width == 1:  # nothing to choose
         grid = np.stack(np.meshgrid(rows[:, 0], cols[:, 0], indexing="ij"), axis=-1).astype(np.int32)
         return Reduced(np.asarray(array, np.float32), np.broadcast_to(grid, (n, *grid.shape)))
-    if row_width == 1:
+    if rows.size == array.shape[1] and cols.size == array.shape[2]:  # equal widths: cut without a gather
+        cells = array.reshape(n, n_row, row_width, n_col, col_width).swapaxes(2, 3)
+        cells = cells.reshape(n, n_row, n_col, row_width * col_width)
+    elif row_width == 1:
         cells = array[:, :, cols]  # [n, row, bin, col width]
     else:
         # [n, bin, bin, row width, col width]
@@ -90,10 +93,21 @@ def ranges_of(array: np.ndarray, position_axis: int, *, whole: bool = True) -> S
     if not finite.any():
         return SiteRange(None, None, None, None, whole)
     if finite.all():
-        rows = np.percentile(size, 99, axis=1)
+        rows = _percentile_99(size)
         low, high = array.min(), array.max()
     else:
-        rows = np.array([np.percentile(row[ok], 99) for row, ok in zip(size, finite, strict=True) if ok.any()])
+        rows = np.array([_percentile_99(row[ok][None])[0] for row, ok in zip(size, finite, strict=True) if ok.any()])
         known = array[np.isfinite(array)]
         low, high = known.min(), known.max()
     return SiteRange(float(low), float(high), float(max(-low, high)), float(np.median(rows)), whole)
+
+
+def _percentile_99(rows: np.ndarray) -> np.ndarray:  # [row, n] -> [row]
+    """As `np.percentile(rows, 99, axis=1)`, which sorts around two places at once and takes nine times as long."""
+    n = rows.shape[1]
+    at = 0.99 * (n - 1)
+    below = int(at)
+    parted = np.partition(rows, below, axis=1)
+    low = parted[:, below]
+    high = parted[:, below + 1 :].min(axis=1) if below + 1 < n else low
+    return np.asarray(low + np.float32(at - below) * (high - low))
