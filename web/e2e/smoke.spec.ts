@@ -7,7 +7,8 @@ test('the page opens on its sentence, already computed, and says what the API sa
   page.on('pageerror', (error) => errors.push(error.message));
   page.on('request', (request) => !request.url().startsWith(site) && elsewhere.push(request.url()));
   await page.goto(site);
-  await expect(page.getByRole('option')).not.toHaveCount(0);
+  // the first trace of a fresh server reads the weights
+  await expect(page.getByRole('option')).not.toHaveCount(0, { timeout: 30_000 });
   const models = await (await page.request.get(`${site}/api/models`)).json();
   const trace = await (
     await page.request.post(`${site}/api/traces`, {

@@ -16,9 +16,12 @@ export interface Look {
   palette: Palette;
   /** a column that is set aside: hatched, its value told by a number or on hover */
   aside?: number | null;
+  /** cells that the mask rules out, whatever their value */
+  masked?: ((row: number, col: number) => boolean) | null;
 }
 
 const WIDE_ENOUGH_FOR_A_GAP = 6;
+const ROOM_FOR_A_NUMBER = 20;
 
 export function cellBox(g: Geometry, row: number, col: number): { x: number; y: number; width: number; height: number } {
   const pitch = g.width / g.cols;
@@ -34,7 +37,7 @@ export function cellUnder(g: Geometry, x: number, y: number): { row: number; col
 
 /** −∞ is a masked cell, hatched; NaN a missing one, an outline. Beyond the scale's bound: saturated, with a notch. */
 export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: ArrayLike<number>, look: Look): void {
-  const { scale, palette } = look;
+  const { scale, palette, masked } = look;
   ctx.clearRect(0, 0, g.width, g.rows * g.rowHeight);
   for (let row = 0; row < g.rows; row++) {
     for (let col = 0; col < g.cols; col++) {
@@ -46,8 +49,17 @@ export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: Ar
         ctx.strokeRect(x + 0.5, y + 0.5, Math.max(0, width - 1), Math.max(0, height - 1));
         continue;
       }
-      if (value === -Infinity || col === look.aside) {
-        hatch(ctx, x, y, width, height, value === -Infinity ? palette.rule : palette.muted);
+      const ruledOut = value === -Infinity || masked?.(row, col) === true;
+      if (ruledOut || col === look.aside) {
+        hatch(ctx, x, y, width, height, palette.rule);
+        // what is set aside is still told, in numbers
+        if (!ruledOut && scale.kind === 'share' && width >= ROOM_FOR_A_NUMBER) {
+          ctx.fillStyle = palette.muted;
+          ctx.font = '12px ui-monospace, "DejaVu Sans Mono", monospace';
+          ctx.textAlign = 'center';
+          ctx.textBaseline = 'middle';
+          ctx.fillText(String(Math.round(value * 100)), x + width / 2, y + height / 2 + 1);
+        }
         continue;
       }
       const [r, gr, b] = scale.rgb(value);

@@ -17,7 +17,8 @@ export interface Pointed extends Pin {
   box: { left: number; top: number; width: number; height: number } | null;
 }
 
-const TYPING_PAUSE = 90;
+// long enough to join the letters of a fast typist; the server drops what a newer one overtakes
+const TYPING_PAUSE = 25;
 
 export class Page {
   address = $state.raw<Address>(parseAddress(''));

@@ -7,7 +7,7 @@ import { ApiError, modelPath, type Client, type Query } from '../protocol/client
 import { readSafetensors } from '../protocol/safetensors';
 import type {
   AttributionAnswer, ExplainAnswer, HeadsAnswer, InterventionSpec, LensAnswer, Manifest, ModelAnswer, NeighboursAnswer, NextAnswer,
-  SiteRange, SurpriseAnswer, TraceRequest,
+  SiteRange, SurpriseAnswer, TokenAnswer, TraceRequest,
 } from '../protocol/types';
 import type { Tensor } from './tensor';
 
@@ -42,6 +42,8 @@ const UNKNOWN_RANGE: SiteRange = { min: null, max: null, absmax: null, c: null, 
 export class Trace {
   private readonly cache = new Map<string, Promise<unknown>>();
   private readonly batches = new Map<string, Batch>();
+  /** pieces that were met, by id: those of the text, and candidates */
+  readonly pieces = new Map<number, TokenAnswer>();
   private remaking: Promise<string> | null = null;
   private id: string;
 
@@ -52,6 +54,7 @@ export class Trace {
     private readonly interventions: InterventionSpec[] = [],
   ) {
     this.id = manifest.id;
+    for (const token of manifest.tokens) this.pieces.set(token.id, token);
   }
 
   get nPos(): number {
@@ -101,8 +104,10 @@ export class Trace {
     return this.ask('explain', { site, index: index.join(',') });
   }
 
-  next(position: number, k = 20, sampling: Sampling = {}): Promise<NextAnswer> {
-    return this.ask('next', { position, k, ...sampling });
+  async next(position: number, k = 20, sampling: Sampling = {}): Promise<NextAnswer> {
+    const answer = await this.ask<NextAnswer>('next', { position, k, ...sampling });
+    for (const { token } of answer.candidates) this.pieces.set(token.id, token);
+    return answer;
   }
 
   surprise(): Promise<SurpriseAnswer> {

@@ -30,7 +30,7 @@ function oneOf(trace: Trace, axis: string, i: number): string {
     case 'd_model': return `dimension ${i}`;
     case 'd_head': return `dimension ${i}`;
     case 'd_mlp': return `neuron ${i}`;
-    case 'vocab': return `token ${trace.tokens.find((each) => each.id === i)?.display ?? i}`;
+    case 'vocab': return trace.pieces.has(i) ? `token “${trace.pieces.get(i)?.display}”` : `token ${i}`;
     case 'one': return '';
     default: return `${axis} ${i}`;
   }

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import type { Trace } from '../trace/trace';
+import { PLAIN } from '../state/address';
+import { stageById } from '../views/stages';
+import { setFor, STOPS, type Part } from './stops';
+
+function traceWith(rotary: boolean): Trace {
+  const tokens = ['The', '·robots', '·will'].map((display, id) => ({ id, text: display, display, bytes: '', special: false }));
+  const config = { n_layer: 30, n_vocab: 49152, d_model: 576, d_head: 64, d_mlp: 1536 };
+  return {
+    nPos: 3, tokens, manifest: { text: 'The robots will', n_pos: 3, tokens }, model: { config, traits: { rotary } },
+    has: (name: string) => name === 'pos_embed' && !rotary,
+    site: async () => ({ data: Float32Array.from([0.5, 0.3, 0.2]) }),
+    overview: async () => ({ attn: new Float32Array(90).fill(0.2), mlp: new Float32Array(90).fill(0.3) }),
+    next: async () => ({ candidates: [{ token: tokens[1], probability: 0.4 }] }),
+    heads: async () => ({ position: 2, heads: [{ block: 7, head: 1, key: 2, weight: 0.9, first: 0 }, { block: 5, head: 3, key: 1, weight: 0.8, first: 0 }] }),
+  } as unknown as Trace;
+}
+
+const words = (parts: Part[]): number =>
+  parts.map((part) => (typeof part === 'string' ? part : ' 1 ')).join('').split(/\s+/).filter(Boolean).length;
+
+describe.each([['turned', true], ['learned', false]])('with %s positions', (_, rotary) => {
+  it.each(STOPS.map((stop) => [stop.id, stop] as const))('%s says at most 40 words, asks one question, has one thing to do', async (_, stop) => {
+    const parts = await stop.says({ trace: traceWith(rotary), block: 2, head: 1, pos: 2 });
+    expect(words(parts)).toBeGreaterThan(8);
+    expect(words(parts)).toBeLessThanOrEqual(40);
+    expect(stop.question.match(/\?/g)).toHaveLength(1);
+    expect(stop.todo).not.toBe('');
+  });
+});
+
+it('no figure is written into the words by hand', async () => {
+  for (const stop of STOPS) {
+    const parts = await stop.says({ trace: traceWith(true), block: 2, head: 1, pos: 2 });
+    const text = parts.filter((part) => typeof part === 'string').join(' ').replace('√64', '').replace('shares of 1', '');
+    expect(text, stop.id).not.toMatch(/\d/);
+  }
+});
+
+it('there are twelve, and each opens a stage that exists', () => {
+  expect(STOPS).toHaveLength(12);
+  for (const stop of STOPS) if (stop.open) expect(stageById(stop.open), stop.id).not.toBeNull();
+});
+
+describe('a stop only sets the address', () => {
+  const scores = STOPS.find((stop) => stop.id === 'scores');
+  const position = STOPS.find((stop) => stop.id === 'position');
+  it('and finds the head that looks back most strongly, not one written by hand', async () => {
+    expect(await setFor(scores!, traceWith(true), PLAIN)).toMatchObject({ stop: 'scores', open: 'scores', block: 5, head: 3 });
+  });
+  it('and leaves the reader’s own block alone', async () => {
+    expect(await setFor(scores!, traceWith(true), { ...PLAIN, block: 9, head: 2 })).not.toHaveProperty('block');
+  });
+  it('learned positions are shown before the blocks, turned ones inside', async () => {
+    expect(await setFor(position!, traceWith(false), PLAIN)).toMatchObject({ open: 'position', block: null });
+    expect(await setFor(position!, traceWith(true), PLAIN)).toMatchObject({ open: 'rope', block: 5 });
+  });
+});
