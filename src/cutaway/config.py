@@ -8,6 +8,7 @@ file could set.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,6 +57,23 @@ class RopeScaling:
     high_freq_factor: float = 4.0
     original_n_ctx: int = 8192
     factors: tuple[float, ...] = ()
+
+    def check(self, d_head: int) -> None:
+        """Raises `BadConfig` where the frequencies would come out as anything but positive numbers."""
+        if self.kind not in ("llama3", "linear", "factors"):
+            raise BadConfig(f'unknown RoPE scaling "{self.kind}"; Cutaway has llama3, linear and factors.')
+        if self.kind == "factors":
+            if len(self.factors) != d_head // 2 or not all(0 < each < math.inf for each in self.factors):
+                raise BadConfig(f"RoPE's factors should be {d_head // 2} positive numbers, one for each pair.")
+        elif not 0 < self.factor < math.inf:
+            raise BadConfig(f"RoPE's factor is {self.factor!r}; expected a positive number such as 8.")
+        if self.kind == "llama3" and not (
+            0 <= self.low_freq_factor < self.high_freq_factor < math.inf and self.original_n_ctx >= 1
+        ):
+            raise BadConfig(
+                f"RoPE's low_freq_factor {self.low_freq_factor!r} must be below high_freq_factor"
+                f" {self.high_freq_factor!r}, and the original context at least 1."
+            )
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,10 @@ class ModelConfig:
             raise BadConfig(f'unknown activation "{self.activation}"; expected gelu_new, gelu, silu or relu.')
         if not 0 < self.norm_eps < 1:
             raise BadConfig(f"norm_eps is {self.norm_eps!r}; expected a small positive number such as 1e-5.")
+        if not 0 < self.rope_base < 1e12:
+            raise BadConfig(f"rope_base is {self.rope_base!r}; expected a positive number such as 10000.")
+        if self.rope_scaling is not None:
+            self.rope_scaling.check(self.d_head)
         if self.sliding_window is not None and self.sliding_window < 1:
             raise BadConfig(f"sliding_window is {self.sliding_window}; expected at least 1, or none.")
 

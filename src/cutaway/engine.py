@@ -8,6 +8,7 @@ trace["blocks.3.attn.pattern"]
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from cutaway.config import ModelConfig
-from cutaway.errors import BadInput, UnknownModel
+from cutaway.errors import BadInput, UnknownModel, did_you_mean
 from cutaway.parameters import Checkpoint, Parameters
 from cutaway.sites import Site, declared, matching
 from cutaway.tap import SILENT, Tap
@@ -195,6 +196,11 @@ class Model:
 
             decoder = StreamDecoder(self.tokenizer)
             eos = self.tokenizer.eos_ids
+        known = [name for name in inspect.signature(generate).parameters if name not in ("passes", "ids", "decoder")]
+        for name in settings:
+            if name not in known:
+                hint = did_you_mean(name, known) or "."
+                raise BadInput(f'generate has no setting "{name}"{hint} It has {", ".join(known)}.')
         settings.setdefault("eos_ids", eos)
         return generate(self.passes, self.ids(text), stop=stop, decoder=decoder, **settings)
 

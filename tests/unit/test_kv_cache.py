@@ -131,17 +131,6 @@ def test_a_prefix_of_nothing_is_empty() -> None:
     assert empty.past(0, 0)[0].shape == (0, 2, 4)
 
 
-def test_recalling_reads_without_adding() -> None:
-    cache = KVCache(1)
-    extend(cache, 3, 0, layers=1)
-    k, v = cache.recall(0).extend(*rows(1, 9))
-    assert [float(row[0, 0]) for row in k] == [0, 1, 2, 9]
-    np.testing.assert_array_equal(v, -k)
-    assert cache.length == 3 and keys(cache) == [0, 1, 2]
-    alone, _ = KVCache(1).recall(0).extend(*rows(1, 9))
-    np.testing.assert_array_equal(alone, rows(1, 9)[0])
-
-
 @pytest.mark.parametrize("n", [-1, 4])
 def test_rows_that_are_not_there_are_refused(n: int) -> None:
     cache = KVCache(1)

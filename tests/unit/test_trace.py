@@ -347,3 +347,29 @@ def test_a_saved_trace_may_claim_any_number_of_blocks(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_settings_are_refused_by_name_and_range() -> None:
+    model = tiny_model("gpt2")
+    for settings, match in (
+        ({"temprature": 1.0}, 'no setting "temprature"; did you mean "temperature"'),
+        ({"temperature": 1e39}, "expected 0 .greedy. or a number from 0.0001 to 10000"),
+        ({"repetition_penalty": 1e-46}, "repetition_penalty is 1e-46"),
+        ({"eos_ids": ["a"]}, "eos_ids"),
+    ):
+        with pytest.raises(BadInput, match=match):
+            list(model.generate([1, 2], **settings))
+
+
+def test_a_config_whose_rope_cannot_be_computed_is_refused() -> None:
+    from cutaway.config import RopeScaling
+    from tests.support.tiny import tiny_config
+
+    for change, match in (
+        ({"rope_base": 0.0}, "rope_base is 0.0"),
+        ({"rope_scaling": RopeScaling("llama3", 8.0, 4.0, 4.0)}, "must be below"),
+        ({"rope_scaling": RopeScaling("linear", 0.0)}, "factor is 0.0"),
+        ({"rope_scaling": RopeScaling("factors", factors=(1.0, 2.0))}, "4 positive numbers"),
+    ):
+        with pytest.raises(cutaway.CutawayError, match=match):
+            tiny_config("llama-gqa", **change)

@@ -11,8 +11,8 @@ from cutaway.errors import BadInput
 from cutaway.ops import log_softmax
 from cutaway.trace.trace import Piece, Trace
 
-# So many rows of logits at a time: 13 MB at 49,152 tokens.
-ROWS_AT_ONCE = 64
+# So many rows of logits at a time, of which softmax makes several arrays: 3 MB each at 49,152 tokens.
+ROWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def generate(
     repetition_penalty: float | None = None,
     seed: int | None = None,
     stop: str | Sequence[str] = (),
-    eos_ids: Sequence[int] = (),
+    eos_ids: int | Sequence[int] = (),
     decoder: StreamDecoder | None = None,
     lookup: int = 0,
     n_ctx: int | None = None,
@@ -144,7 +144,8 @@ def generate(
         raise BadInput("stop strings need text, and this model has no tokenizer; leave them out or give eos_ids.")
     lookup = _whole("lookup", lookup, 0)
     text = StoppableText(decoder, strings)
-    return _Decoding(passes, prompt, sampling, limit, seed, text, frozenset(eos_ids), lookup, window).steps()
+    ends = frozenset(_whole("eos_ids", each, 0) for each in ([eos_ids] if isinstance(eos_ids, int) else eos_ids))
+    return _Decoding(passes, prompt, sampling, limit, seed, text, ends, lookup, window).steps()
 
 
 class _Decoding:

@@ -52,10 +52,6 @@ class KVCache:
         """What block `layer` extends during a pass."""
         return _Growing(self, layer)
 
-    def recall(self, layer: int) -> Memory:
-        """The same rows for a pass that leaves no trace here: to run one block again on a later position."""
-        return _Recalled(self, layer)
-
     def truncate(self, n: int) -> None:
         """Forgets the rows from `n` on (rejected drafts). Raises `BadSelection` when there are not so many."""
         self._require(n)
@@ -121,18 +117,6 @@ class _Growing:
 
     def extend(self, k: Array, v: Array) -> tuple[Array, Array]:
         return self._cache._extend(self._layer, k, v)
-
-
-class _Recalled:
-    """One block's `Memory`, read and not added to."""
-
-    def __init__(self, cache: KVCache, layer: int) -> None:
-        self._cache = cache
-        self._layer = layer
-
-    def extend(self, k: Array, v: Array) -> tuple[Array, Array]:
-        n = self._cache.length
-        return _join(self._cache._k[self._layer], n, k), _join(self._cache._v[self._layer], n, v)
 
 
 def _join(old: Array | None, n: int, new: Array) -> Array:  # [>= n, kv_head, d_head] [pos, ...] -> [n + pos, ...]

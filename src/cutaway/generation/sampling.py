@@ -21,6 +21,7 @@ import numpy as np
 from cutaway.errors import BadInput, BadNumbers
 
 COLDEST = 1e-4  # below it logits ÷ temperature could leave float32; 0 says the same and exactly
+HOTTEST = 1e4  # above it, and for a penalty outside 1/HOTTEST to HOTTEST, float32 would under- or overflow
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class Sampling:
     repetition_penalty: float | None = None
 
     def __post_init__(self) -> None:
-        _number("temperature", self.temperature, "0 (greedy) or a number from 0.0001 up")
-        if self.temperature != 0 and self.temperature < COLDEST:
-            raise BadInput(f"temperature is {self.temperature!r}; expected 0 (greedy) or a number from 0.0001 up.")
+        expected = "0 (greedy) or a number from 0.0001 to 10000"
+        _number("temperature", self.temperature, expected)
+        if self.temperature != 0 and not COLDEST <= self.temperature <= HOTTEST:
+            raise BadInput(f"temperature is {self.temperature!r}; expected {expected}.")
         if self.top_k is not None and (not _whole(self.top_k) or self.top_k < 1):
             raise BadInput(
                 f"top_k is {self.top_k!r}; expected a whole number from 1 up, or none to keep every token."
@@ -55,9 +57,9 @@ class Sampling:
             if not 0 <= self.min_p <= 1:
                 raise BadInput(f"min_p is {self.min_p!r}; expected {expected}.")
         if self.repetition_penalty is not None:
-            expected = "a number above 0 (1 changes nothing, 1.1 holds repetition back)"
+            expected = "a number from 0.0001 to 10000 (1 changes nothing, 1.1 holds repetition back)"
             _number("repetition_penalty", self.repetition_penalty, expected)
-            if self.repetition_penalty <= 0:
+            if not 1 / HOTTEST <= self.repetition_penalty <= HOTTEST:
                 raise BadInput(f"repetition_penalty is {self.repetition_penalty!r}; expected {expected}.")
 
     @property

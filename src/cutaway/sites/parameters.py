@@ -8,7 +8,6 @@ the shape above without a copy.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,13 +133,3 @@ def public_view(parameter: Parameter, stored: Any) -> Any:
 def parameter_count(config: ModelConfig) -> int:
     """How many numbers a model of this shape has learned (a tied unembedding counts once)."""
     return sum(parameter.size for parameter in declared_parameters(config).values())
-
-
-def by_part(config: ModelConfig) -> Mapping[str, int]:
-    """Counts by kind of parameter, blocks added up: `{"W_E": …, "attn.W_Q": …}`."""
-    counts: dict[str, int] = {}
-    for parameter in declared_parameters(config).values():
-        pieces = parameter.name.split(".")
-        part = ".".join(pieces[2:]) if pieces[0] == "blocks" else parameter.name
-        counts[part] = counts.get(part, 0) + parameter.size
-    return counts
