@@ -97,3 +97,8 @@ export function withOne(switches: readonly string[], prefix: string, value: stri
 export function readOne(switches: readonly string[], prefix: string): string | null {
   return switches.find((each) => each.startsWith(prefix))?.slice(prefix.length) ?? null;
 }
+
+/** As wide as there is room, in whole pixels for each element where there are enough. */
+export function stripeWidth(length: number, space: number): number {
+  return length <= space ? length * Math.floor(space / length) : Math.max(64, Math.floor(space));
+}

@@ -4,16 +4,20 @@ export class Latest<T> {
   /** one sentence, or empty */
   failed = $state('');
 
-  /** `ask` runs in an effect; null from it means that there is nothing to ask. */
-  constructor(ask: () => Promise<T> | null) {
+  /** `ask` runs in an effect: what it reads is what it depends on. It gives how to ask, or null when there is nothing to
+   * ask. `pause`: milliseconds to wait for a pointer that is only passing. */
+  constructor(ask: () => (() => Promise<T>) | null, pause = 0) {
     $effect(() => {
-      const asked = ask();
-      if (!asked) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const how = ask();
+      if (!how) {
         this.value = null;
         this.failed = '';
         return;
       }
       let current = true;
+      const waited = pause && this.value !== null ? new Promise<void>((go) => (timer = setTimeout(go, pause))) : null;
+      const asked = waited ? waited.then(how) : how();
       asked.then(
         (value) => {
           if (!current) return;
@@ -24,7 +28,10 @@ export class Latest<T> {
           if (current && error instanceof Error) this.failed = error.message;
         },
       );
-      return () => (current = false);
+      return () => {
+        current = false;
+        clearTimeout(timer);
+      };
     });
   }
 }
