@@ -542,3 +542,19 @@ def test_another_address_is_warned_of(speller: Path) -> None:
             assert client.get("/api/health").status_code == 200
             assert client.get("/api/health", headers={"host": "evil.example"}).status_code == 403
         assert "warning: listening on 0.0.0.0" in served.said_on_stderr
+
+
+def test_half_of_the_cores_are_left_to_the_browser() -> None:
+    import os
+
+    import threadpoolctl
+
+    from cutaway.server.run import half_of_the_cores
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    with half_of_the_cores():
+        assert all(each <= max(1, (os.cpu_count() or 2) // 2) for each in threads())
+    assert threads() == before

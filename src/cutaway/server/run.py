@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
+import threadpoolctl
 import uvicorn
 
 from cutaway.errors import BadInput
@@ -77,7 +80,16 @@ def address(sock: socket.socket) -> str:
 def run(app: Any, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
     """Serves `app` (from `create_app`) until Ctrl-C, which raises KeyboardInterrupt once all is closed. `on_ready` is
     called when requests are answered."""
-    server_for(app, on_ready).run(sockets=[sock])
+    with half_of_the_cores():
+        server_for(app, on_ready).run(sockets=[sock])
+
+
+def half_of_the_cores() -> AbstractContextManager[Any]:
+    """Leaves cores to the browser that draws: OpenBLAS' threads wait for one another, and where one of them has to
+    share its core a pass takes several times as long as with half the threads."""
+    threads = max(1, (os.cpu_count() or 2) // 2)
+    known = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    return threadpoolctl.threadpool_limits(limits=min([threads, *known]), user_api="blas")
 
 
 def server_for(app: Any, on_ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
