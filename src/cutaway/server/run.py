@@ -89,7 +89,8 @@ def half_of_the_cores() -> AbstractContextManager[Any]:
     share its core a pass takes several times as long as with half the threads."""
     threads = max(1, (os.cpu_count() or 2) // 2)
     known = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    return threadpoolctl.threadpool_limits(limits=min([threads, *known]), user_api="blas")
+    limited: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(min([threads, *known]), user_api="blas")
+    return limited
 
 
 def server_for(app: Any, on_ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
