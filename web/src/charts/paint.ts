@@ -62,8 +62,7 @@ export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: Ar
         }
         continue;
       }
-      const [r, gr, b] = scale.rgb(value);
-      ctx.fillStyle = `rgb(${r},${gr},${b})`;
+      ctx.fillStyle = scale.css(value);
       ctx.fillRect(x, y, width, height);
       if (scale.beyond(value) && height >= 6) notch(ctx, x, y, width, height, value, palette.ground);
     }

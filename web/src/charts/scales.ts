@@ -15,6 +15,8 @@ export interface ColourScale {
   /** the largest |value| there is: printed in the legend */
   most: number;
   rgb(value: number): Rgb;
+  /** the same, as a canvas takes it */
+  css(value: number): string;
   /** beyond the bound: drawn saturated, with a notch */
   beyond(value: number): boolean;
 }
@@ -37,7 +39,8 @@ export function signedScale(
     kind: 'signed',
     bound: top,
     most,
-    rgb: (value) => (value < 0 ? below : above)[step(place(Math.abs(value)))] ?? [0, 0, 0],
+    rgb: (value) => at(value < 0 ? below : above, place(Math.abs(value))).rgb,
+    css: (value) => at(value < 0 ? below : above, place(Math.abs(value))).css,
     beyond: (value) => Math.abs(value) > top,
   };
 }
@@ -52,7 +55,8 @@ export function shareScale(palette: Palette, top = 1): ColourScale {
     kind: 'share',
     bound: top,
     most: top,
-    rgb: (value) => colours[step(place(value))] ?? [0, 0, 0],
+    rgb: (value) => at(colours, place(value)).rgb,
+    css: (value) => at(colours, place(value)).css,
     beyond: (value) => value > top,
   };
 }
@@ -80,14 +84,31 @@ function percentile(sorted: readonly number[], p: number): number {
   return a + (b - a) * (at - low);
 }
 
-function step(share: number): number {
-  return Math.max(0, Math.min(STEPS, Math.round(share * STEPS)));
+interface Step {
+  rgb: Rgb;
+  css: string;
 }
 
-function table(from: string, to: string): Rgb[] {
-  const mix = interpolateRgb(from, to);
-  return Array.from({ length: STEPS + 1 }, (_, i) => {
-    const found = /(\d+), (\d+), (\d+)/.exec(mix(i / STEPS));
-    return [Number(found?.[1]), Number(found?.[2]), Number(found?.[3])] as const;
-  });
+const MISSING: Step = { rgb: [0, 0, 0], css: 'rgb(0, 0, 0)' };
+
+function at(steps: readonly Step[], share: number): Step {
+  return steps[Math.max(0, Math.min(STEPS, Math.round(share * STEPS)))] ?? MISSING;
+}
+
+// a picture of 30 blocks asks for the same few pairs of colours 30 times
+const tables = new Map<string, Step[]>();
+
+function table(from: string, to: string): Step[] {
+  const key = `${from} ${to}`;
+  let steps = tables.get(key);
+  if (!steps) {
+    const mix = interpolateRgb(from, to);
+    steps = Array.from({ length: STEPS + 1 }, (_, i) => {
+      const css = mix(i / STEPS);
+      const found = /(\d+), (\d+), (\d+)/.exec(css);
+      return { rgb: [Number(found?.[1]), Number(found?.[2]), Number(found?.[3])] as const, css };
+    });
+    tables.set(key, steps);
+  }
+  return steps;
 }

@@ -17,7 +17,7 @@ export interface Pointed extends Pin {
   box: { left: number; top: number; width: number; height: number } | null;
 }
 
-// long enough to join the letters of a fast typist; the server drops what a newer one overtakes
+// the first letter goes at once; while an answer is on its way, letters are joined
 const TYPING_PAUSE = 25;
 
 export class Page {
@@ -97,7 +97,8 @@ export class Page {
   type(text: string): void {
     this.draft = text;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.go({ text, pin: [], pos: null, token: null }, 'replace'), TYPING_PAUSE);
+    const pause = this.session.busy ? TYPING_PAUSE : 0;
+    this.timer = setTimeout(() => this.go({ text, pin: [], pos: null, token: null }, 'replace'), pause);
   }
 
   toggle(name: string): void {

@@ -36,8 +36,7 @@ export function paintSlat(
     const to = Math.floor(((i + 1) * row.stripe.length) / n);
     let value = row.stripe[from] ?? 0;
     for (let j = from + 1; j < to; j++) if (Math.abs(row.stripe[j] ?? 0) > Math.abs(value)) value = row.stripe[j] ?? 0;
-    const [r, g, b] = scale.rgb(value);
-    ctx.fillStyle = `rgb(${r},${g},${b})`;
+    ctx.fillStyle = scale.css(value);
     ctx.fillRect(x + (i * layout.pitch) / n, spine, layout.pitch / n + 0.25, SPINE);
   }
   // stems, not blocks: the stream stays the strongest line, and rows keep apart
