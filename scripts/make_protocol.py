@@ -13,7 +13,7 @@ import types
 import typing
 from pathlib import Path
 
-from cutaway.wire import structures
+from cutaway.wire.structures import analyses, traces
 
 TARGET = Path(__file__).resolve().parent.parent / "web" / "src" / "protocol" / "types.ts"
 
@@ -39,10 +39,12 @@ def render() -> str:
     """The whole file."""
     found = [
         each
-        for _, each in inspect.getmembers(structures, dataclasses.is_dataclass)
-        if inspect.isclass(each) and each.__module__ == structures.__name__
+        for room in (traces, analyses)
+        for _, each in inspect.getmembers(room, dataclasses.is_dataclass)
+        if inspect.isclass(each) and each.__module__ == room.__name__
     ]
-    found.sort(key=lambda each: inspect.getsourcelines(each)[1])
+    rooms = [traces.__name__, analyses.__name__]
+    found.sort(key=lambda each: (rooms.index(each.__module__), inspect.getsourcelines(each)[1]))
     return HEADER + "".join("\n" + interface(each) for each in found)
 
 

@@ -13,7 +13,8 @@
     ├── DownloadFailed      the network, the hub or the disk stopped a download
     └── Missing             an optional extra or a tool that is not installed
 
-Over HTTP there are a few more (`server/refusals.py`: TraceGone 410, Superseded 409, Busy 503, TooLarge 413, Refused 403).
+Over HTTP there are a few more (`server/refusals.py`: TraceGone 410, Superseded 409, Busy 503, TooLarge 413).
+
 A message is one sentence that says what happened, what was expected, and what to do next. The command line
 prints it after ``cutaway: `` and leaves with `exit_code`; the server answers with `http_status`.
 """
