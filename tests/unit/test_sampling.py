@@ -248,7 +248,7 @@ def test_candidates_say_what_happened_to_each() -> None:
     choice = choose(logits, Sampling(0.8, top_k=5, top_p=0.9), None, seed=4, index=2)
     shown = choice.candidates(8)
     assert [each.token_id for each in shown] == np.argsort(-logits)[:8].tolist()
-    assert [each.rank for each in shown] == list(range(8))
+    assert [each.rank for each in shown] == list(range(1, 9))
     assert [each.removed_by for each in shown[5:]] == ["top_k"] * 3
     assert {each.removed_by for each in shown[:5]} <= {None, "top_p"}
     for each in shown:
@@ -267,7 +267,7 @@ def test_an_unlikely_chosen_token_is_shown_too() -> None:
     choice = next(c for c in (choose(logits, Sampling(), None, seed, 0) for seed in range(50)) if c.token_id > 100)
     last = choice.candidates(20)[-1]
     assert len(choice.candidates(20)) == 21
-    assert last.chosen and last.token_id == last.rank == choice.token_id
+    assert last.chosen and last.token_id == last.rank - 1 == choice.token_id
 
 
 def test_around_the_draw_the_row_is_unbroken() -> None:

@@ -337,7 +337,7 @@ def test_next_follows_the_plain_formulas() -> None:
     )
     p = np.exp(logits.astype(np.float64))
     assert said.log_sum_exp == pytest.approx(math.log(p.sum()), rel=1e-9)
-    assert [each.rank for each in said.candidates] == list(range(97))
+    assert [each.rank for each in said.candidates] == list(range(1, 98))
     by_id = {each.token.id: each for each in said.candidates}
     for id, each in by_id.items():
         assert each.probability == pytest.approx(p[id] / p.sum(), rel=1e-6)

@@ -253,7 +253,7 @@ def step_values(model: Model, step: Step, why: bool) -> dict[str, Any]:
         values["candidates"] = [
             {
                 "token": token_values(model.token(each.token_id)),
-                "rank": each.rank + 1,
+                "rank": each.rank,
                 "chosen": each.chosen,
                 "scores": {name: finite(score) for name, score in each.scores.items()},
                 "probabilities": dict(each.probabilities),

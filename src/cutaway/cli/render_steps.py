@@ -41,7 +41,7 @@ def show_step(screen: Screen, model: Model, step: Step) -> None:
             f" {step.dropped.prefilled:,} read again from position 0."
         )
     _draft(screen, model, step)
-    candidates = [each for each in step.candidates if each.chosen or each.rank < CANDIDATES]
+    candidates = [each for each in step.candidates if each.chosen or each.rank <= CANDIDATES]
     stages = list(candidates[0].probabilities)
     kept = step.choice.kept()
     settings = dict(step.choice.sampling.stages())
@@ -64,7 +64,7 @@ def show_step(screen: Screen, model: Model, step: Step) -> None:
 
 def _candidate(screen: Screen, model: Model, each: Candidate, stages: list[str]) -> None:
     style = CHOSEN if each.chosen else ""
-    name = label(model.token(each.token_id)) + ("" if each.rank < CANDIDATES else f" #{each.rank + 1:,}")
+    name = label(model.token(each.token_id)) + ("" if each.rank <= CANDIDATES else f" #{each.rank:,}")
     line = ink("  " + screen.fit_right(name, LABEL) + " ", style)
     line.append(number(each.logit).rjust(7), style)
     gone = False

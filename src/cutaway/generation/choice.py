@@ -36,7 +36,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One token through the stages. `rank` 0 has the largest raw logit. `interval`: the random numbers that choose
+    """One token through the stages. `rank` 1 has the largest raw logit. `interval`: the random numbers that choose
     it, from the first to below the second; None when it was removed."""
 
     token_id: int
@@ -113,7 +113,7 @@ class Choice:
         return tuple(
             Candidate(
                 token_id=token,
-                rank=rank,
+                rank=rank + 1,
                 chosen=token == self.token_id,
                 scores={stage.name: float(stage.scores[token]) for stage in stages},
                 probabilities={stage.name: float(stage.probabilities[token]) for stage in stages},

@@ -148,7 +148,7 @@ def next_answer(
     candidates = [
         s.CandidateAnswer(
             token=token_answer(piece(id)),
-            rank=int((logits > logits[id]).sum() + (logits[:id] == logits[id]).sum()),
+            rank=1 + int((logits > logits[id]).sum() + (logits[:id] == logits[id]).sum()),
             logit=number(logits[id]),
             probability=float(raw.probabilities[id]),
             scaled=number(scaled.scores[id]),
