@@ -237,7 +237,7 @@ def load(
         checkpoint.config,
         Parameters(checkpoint.config, checkpoint.read, checkpoint.read_all),
         _tokenizer(checkpoint),
-        name=wanted if not Path(wanted).exists() else Path(wanted).name,
+        name=_shown_name(wanted, catalog.CATALOG),
         checkpoint=checkpoint,
     )
 
@@ -277,6 +277,12 @@ def _id(value: Any) -> int:
         with contextlib.suppress(AttributeError, TypeError):
             return int(value.__index__())
     raise BadInput(f"{value!r} is not a token id; give text, or a list of whole numbers.")
+
+
+def _shown_name(wanted: str, catalog: Mapping[str, Any]) -> str:
+    """A path is called by its last part, but for a folder that has the name of a catalog's model."""
+    last = Path(wanted).name
+    return last if Path(wanted).exists() and last not in catalog else wanted
 
 
 def _tokenizer(checkpoint: Any) -> Tokenizer | None:

@@ -62,7 +62,10 @@ def routes(folder: Path = FOLDER) -> list[Route]:
         if found is not None:
             # Vite puts the content's hash in the names under assets/
             hashed = path.startswith("assets/")
-            caching = "public, max-age=31536000, immutable" if hashed else "no-cache"
+            kept = (
+                "max-age=86400" if path.endswith(".svg") else "no-cache"
+            )  # browsers ask for the icon at every address
+            caching = "public, max-age=31536000, immutable" if hashed else kept
             return FileResponse(found, media_type=TYPES[found.suffix], headers={"cache-control": caching})
         if path == "index.html":
             return HTMLResponse(UNBUILT, status_code=503, headers={"cache-control": "no-store"})
