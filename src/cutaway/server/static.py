@@ -62,7 +62,8 @@ def routes(folder: Path = FOLDER) -> list[Route]:
         if found is not None:
             # Vite puts the content's hash in the names under assets/
             hashed = path.startswith("assets/")
-            kept = (
+            # browsers ask for the icon again at every address
+            kept = "max-age=86400" if path.endswith(".svg") else "no-cache"
                 "max-age=86400" if path.endswith(".svg") else "no-cache"
             )  # browsers ask for the icon at every address
             caching = "public, max-age=31536000, immutable" if hashed else kept
