@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  asSelection, cellOf, cellSize, keyValueHead, largest, largestSize, maskedKeys, readableStep, readOne, shownKeys, softmaxParts, turned, upright, withOne,
+  asSelection, cellOf, cellSize, keyValueHead, largest, largestSize, maskedKeys, needsWidth, readableStep, rowHeight, readOne, shownKeys, softmaxParts, turned, upright, withOne,
 } from './attention';
 
 describe('pictures', () => {
@@ -12,7 +12,10 @@ describe('pictures', () => {
   it('keeps rows of 20 px until the text is long', () => {
     expect(cellSize(10, 330)).toEqual({ width: 28, height: 20 });
     expect(cellSize(40, 330)).toEqual({ width: 8, height: 20 });
-    expect(cellSize(200, 330)).toEqual({ width: 4, height: 4 });
+    expect(cellSize(200, 700)).toEqual({ width: 3, height: 3 });
+    expect(cellSize(2000, 700)).toEqual({ width: 1, height: 1 });
+    expect([10, 80, 200].map((n) => needsWidth(n, 330))).toEqual([false, false, true]);
+    expect([10, 40, 50, 200, 1024].map(rowHeight)).toEqual([20, 20, 16, 4, 2]);
     expect(readableStep(20)).toBe(1);
     expect(readableStep(4)).toBe(3);
   });

@@ -51,10 +51,22 @@ export function shownKeys(shares: ArrayLike<number>, most: number): number[] {
   return all.sort((a, b) => (shares[b] ?? 0) - (shares[a] ?? 0) || a - b).slice(0, most).sort((a, b) => a - b);
 }
 
+const MANY = 40;
+
 /** Width and height of a score's cell. Rows are 20 px, as everywhere; a long text gets small square cells. */
 export function cellSize(n: number, space: number): { width: number; height: number } {
-  const width = Math.max(4, Math.min(28, Math.floor(space / Math.max(1, n))));
-  return { width, height: n <= 40 ? 20 : width };
+  const width = Math.max(1, Math.min(28, Math.floor(space / Math.max(1, n))));
+  return { width, height: n <= MANY ? 20 : width };
+}
+
+/** Whether a square of so many cells needs the whole width, to be seen at all. */
+export function needsWidth(n: number, space: number): boolean {
+  return n > MANY && Math.floor(space / n) < 4;
+}
+
+/** Rows of vectors: 20 px, and lower for a long text. */
+export function rowHeight(n: number): number {
+  return n <= MANY ? 20 : Math.max(2, Math.floor((MANY * 20) / n));
 }
 
 /** Every how-manieth name can be read along cells of this size. */
