@@ -64,8 +64,6 @@ def routes(folder: Path = FOLDER) -> list[Route]:
             hashed = path.startswith("assets/")
             # browsers ask for the icon again at every address
             kept = "max-age=86400" if path.endswith(".svg") else "no-cache"
-                "max-age=86400" if path.endswith(".svg") else "no-cache"
-            )  # browsers ask for the icon at every address
             caching = "public, max-age=31536000, immutable" if hashed else kept
             return FileResponse(found, media_type=TYPES[found.suffix], headers={"cache-control": caching})
         if path == "index.html":
