@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  asSelection, cellOf, cellSize, keyValueHead, largest, largestSize, maskedKeys, needsWidth, readableStep, rowHeight, readOne, shownKeys, softmaxParts, turned, upright, withOne,
+  asSelection, cellOf, cellSize, cut, keyValueHead, largest, largestSize, maskedKeys, needsWidth, readableStep, rowHeight, readOne, shownKeys, softmaxParts, turned, upright, withOne,
 } from './attention';
 
 describe('pictures', () => {
@@ -18,6 +18,12 @@ describe('pictures', () => {
     expect([10, 40, 50, 200, 1024].map(rowHeight)).toEqual([20, 20, 16, 4, 2]);
     expect(readableStep(20)).toBe(1);
     expect(readableStep(4)).toBe(3);
+  });
+
+  it('cuts a long name, and no character in two', () => {
+    expect(cut('robots', 6)).toBe('robots');
+    expect(cut('·international', 8)).toBe('·intern…');
+    expect(cut('😀😀😀', 2)).toBe('😀…');
   });
 
   it('shows every key, or the strongest in their order', () => {

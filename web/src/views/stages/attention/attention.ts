@@ -74,6 +74,12 @@ export function readableStep(cell: number, line = 12): number {
   return Math.max(1, Math.ceil(line / Math.max(1, cell)));
 }
 
+/** At most so many characters, the last of them an ellipsis. */
+export function cut(name: string, most: number): string {
+  const letters = [...name];
+  return letters.length > most ? `${letters.slice(0, Math.max(1, most - 1)).join('')}…` : name;
+}
+
 export function keyValueHead(head: number, config: { n_head: number; n_kv_head: number }): number {
   return Math.floor((head * config.n_kv_head) / config.n_head);
 }
