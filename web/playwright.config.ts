@@ -1,9 +1,15 @@
 import { defineConfig } from '@playwright/test';
+import type { Machine } from './e2e/server';
 
-// One browser, Debian's or the one that CHROMIUM names; each worker's server is started by e2e/server.ts.
-export default defineConfig({
+// One browser, Debian's or the one that CHROMIUM names; each worker's server is started by e2e/server.ts. The tiny models
+// take what holds for every model; the rest is read on the default one.
+const EVERY_MODEL = /(numbers|walk)\.spec\.ts/;
+const GALLERY = /gallery\.spec\.ts/;
+
+export default defineConfig<object, { machine: Machine }>({
   testDir: 'e2e',
-  timeout: 60_000,
+  timeout: 90_000,
+  expect: { timeout: 20_000 },
   workers: 1,
   reporter: 'list',
   use: {
@@ -16,4 +22,10 @@ export default defineConfig({
       ],
     },
   },
+  projects: [
+    { name: 'default', use: { machine: 'default' }, testIgnore: GALLERY },
+    { name: 'tiny-gpt2', use: { machine: 'tiny-gpt2' }, testMatch: EVERY_MODEL },
+    { name: 'tiny-llama', use: { machine: 'tiny-llama' }, testMatch: EVERY_MODEL },
+    { name: 'gallery', use: { machine: 'default' }, testMatch: GALLERY },
+  ],
 });

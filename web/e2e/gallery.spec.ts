@@ -1,0 +1,56 @@
+/** The page's pictures. `npm run gallery` writes them to docs/gallery; any other run beside its own results. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { open, settled, stage } from './look';
+import { expect, root, test } from './server';
+
+const SIZES = { wide: { width: 1440, height: 900 }, narrow: { width: 390, height: 844 } };
+const [BLOCK, HEAD] = [23, 0];
+const OUTSIDE = ['pieces', 'embedding', 'norm_final', 'logits', 'draw', 'did'];
+const INSIDE = ['norm', 'qkv', 'rope', 'scores', 'pattern', 'mix', 'norm2', 'mlp'];
+
+interface Shot {
+  name: string;
+  query: Record<string, string | number>;
+  size?: keyof typeof SIZES;
+  dark?: boolean;
+}
+
+const inside = (id: string): Shot['query'] => ({ block: BLOCK, head: HEAD, open: id });
+const SHOTS: Shot[] = [
+  { name: 'whole', query: {} },
+  { name: 'whole-dark', query: {}, dark: true },
+  { name: 'whole-narrow', query: {}, size: 'narrow' },
+  { name: 'block', query: { block: BLOCK, head: HEAD } },
+  { name: 'stop', query: { stop: 'pattern', ...inside('pattern') } },
+  { name: 'stop-narrow', query: { stop: 'pattern', ...inside('pattern') }, size: 'narrow' },
+  { name: 'map', query: { panel: 'map' } },
+  { name: 'map-dark', query: { panel: 'map' }, dark: true },
+  { name: 'pinned', query: { ...inside('pattern'), pin: `blocks.${BLOCK}.attn.pattern:${HEAD},10,5` } },
+  ...OUTSIDE.map((id) => ({ name: id, query: { open: id } })),
+  ...INSIDE.map((id) => ({ name: id, query: inside(id) })),
+  { name: 'scores-dark', query: inside('scores'), dark: true },
+  { name: 'mlp-narrow', query: inside('mlp'), size: 'narrow' as const },
+];
+
+const folder = process.env.CUTAWAY_GALLERY ? join(root, 'docs/gallery') : null;
+
+test('pictures', async ({ page, site }, info) => {
+  test.setTimeout(240_000);
+  if (folder) mkdirSync(folder, { recursive: true });
+  for (const { name, query, size = 'wide', dark = false } of SHOTS) {
+    await test.step(name, async () => {
+      await page.setViewportSize(SIZES[size]);
+      await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' });
+      await open(page, site, query);
+      if (typeof query.open === 'string') {
+        const unfolded = await stage(page, query.open);
+        if (!query.stop) await unfolded.evaluate((element) => element.scrollIntoView({ block: 'start' }));
+      }
+      await settled(page);
+      const path = folder ? join(folder, `${name}.png`) : info.outputPath(`${name}.png`);
+      const picture = await page.screenshot({ path, animations: 'disabled' });
+      expect(picture.length, name).toBeLessThan(150_000);
+    });
+  }
+});
