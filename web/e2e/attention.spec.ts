@@ -192,10 +192,12 @@ test('Q, K, V: a number is x times a column of the weights', async ({ page, site
   expect(Number(shown)).toBeCloseTo(value, shown.split('.')[1]?.length ?? 0);
   // three query heads stand over one key/value head
   await expect(stage.getByText('Heads 0, 1 and 2 share key/value head 0.')).toBeVisible();
-  const weight = await cell(stage.locator(`.matrix[data-site="${at('attn.W_K')}"]`), 3, 9);
   const inputs = (await explained(page, site, trace, at('attn.k'), [4, 0, 9])).inputs;
-  expect(weight.index).toEqual([0, weight.index[1], 9]);
-  expect(Math.fround(weight.value)).toBe(Math.fround(inputs[1]?.values[weight.index[1] ?? 0] ?? NaN));
+  for (const row of [3, 20, 64, 101, 150]) {
+    const weight = await cell(stage.locator(`.matrix[data-site="${at('attn.W_K')}"]`), row, 9);
+    expect(weight.index).toEqual([0, weight.index[1], 9]);
+    expect(Math.fround(weight.value)).toBe(Math.fround(inputs[1]?.values[weight.index[1] ?? 0] ?? NaN));
+  }
 });
 
 test('RoPE: a pair before and after turning, with its real numbers', async ({ page, site }) => {
