@@ -1,6 +1,7 @@
 """`python web/e2e/engine.py [MODEL]`: what the engine itself computes, for the browser tests to compare with.
 
-A line of stdin is JSON, `[text, [[site, [index, …]], …]]`; a line of stdout its numbers. Without MODEL: the default one.
+A line of stdin is JSON, `[text, [[site, [index, …]], …]]`; a line of stdout
+its numbers. Without MODEL: the default one.
 """
 
 from __future__ import annotations
