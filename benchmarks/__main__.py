@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.measure import machine
 
-NAMES = ("tracing",)
+NAMES = ("tracing", "page")
 RESULTS = Path(__file__).parent / "results"
 
 
