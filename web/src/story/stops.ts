@@ -114,7 +114,7 @@ export const STOPS: readonly Stop[] = [
     says: async ({ trace, block, pos }) => {
       const { attn } = await trace.overview();
       const ratio = attn[block * trace.nPos + pos] ?? NaN;
-      return ['The values are mixed in those shares, every head’s mix is written back through its own weights, and the sum is added to the stream: here ', { value: ratio, kind: 'share', site: '', index: [] }, ' of its length.'];
+      return ['The values are mixed in those shares, every head’s mix is written back through its own weights, and the sum is added to the stream: here ', { value: ratio, site: '', index: [] }, ' times its length.'];
     },
     question: 'Is joining heads the same as adding their parts?',
     todo: 'Compare one head’s part with the sum.',
@@ -125,7 +125,7 @@ export const STOPS: readonly Stop[] = [
       const { mlp } = await trace.overview();
       return [
         'Now each position works alone: ', { count: trace.model.config.d_mlp }, ' neurons read it, a curve decides how strongly each fires, and what they write is added: ',
-        { value: mlp[block * trace.nPos + pos] ?? NaN, kind: 'share', site: '', index: [] }, ' of the stream’s length.',
+        { value: mlp[block * trace.nPos + pos] ?? NaN, site: '', index: [] }, ' times the stream’s length.',
       ];
     },
     question: 'Where is the step that is not linear?',

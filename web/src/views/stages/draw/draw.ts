@@ -26,6 +26,19 @@ export function removedBy(candidate: CandidateAnswer): Filter | null {
   return candidate.kept_min_p ? null : 'min_p';
 }
 
+/** A number of the line from 0 to 1: four decimals, and more where three digits need them, near either end. */
+export function onLine(at: number, least = 4): string {
+  const edge = Math.min(at, 1 - at);
+  const places = edge > 0 ? 2 - Math.floor(Math.log10(edge)) : least;
+  return at.toFixed(Math.min(12, Math.max(least, places)));
+}
+
+/** Decimals with which all these stretches can be told apart. */
+export function placesFor(slices: readonly { low: number; high: number }[]): number {
+  const narrowest = Math.min(1, ...slices.map((slice) => slice.high - slice.low).filter((wide) => wide > 0));
+  return Math.min(6, Math.max(4, 1 + Math.ceil(-Math.log10(narrowest))));
+}
+
 /** A part of the number line. Without a slice: tokens that the answer does not list. */
 export interface Segment {
   low: number;

@@ -55,3 +55,14 @@ export function placeWords(words: readonly WordAnswer[], ids: readonly number[])
 export function spacedBytes(hex: string): string {
   return (hex.toUpperCase().match(/../g) ?? []).join(' ');
 }
+
+/** Whether a token's bytes are characters, and not a part of one. */
+export function wholeCharacters(hex: string): boolean {
+  const bytes = Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { changes, effectOf, isWhatIf } from './whatif';
+import { changes, effectOf, isOpen, isWhatIf } from './whatif';
 
 const low = -Infinity;
 const given = { block: 3, head: 2, dHead: 64, n: 2, scaled: [1, 2, 3, 4], scores: [1, low, 3, 4] };
@@ -21,6 +21,11 @@ describe('changes', () => {
       { site: 'blocks.3.attn.attn_scores', action: 'set', selection, value: [2] },
       { site: 'blocks.3.attn.pattern', action: 'zero', selection },
     ]);
+  });
+
+  it('knows which rows no mask changes', () => {
+    expect([0, 1].map((query) => isOpen(given.scores, 2, query))).toEqual([false, true]);
+    expect(isOpen([1], 1, 0)).toBe(true);
   });
 
   it('knows its own names', () => {

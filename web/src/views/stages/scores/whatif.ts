@@ -71,6 +71,11 @@ export interface Effect {
   rows: { top: number; topKey: number; sum: number; masked: number; lost: number }[];
 }
 
+/** Whether a query may look at every key, so that a mask changes nothing in its row. */
+export function isOpen(scores: ArrayLike<number>, n: number, query: number): boolean {
+  return maskedKeys(scores, n, query).length === 0;
+}
+
 /** Sums over the cells shown: nothing else. */
 export function effectOf(pattern: ArrayLike<number>, scores: ArrayLike<number>, n: number): Effect {
   const rows = Array.from({ length: n }, (_, query) => {
