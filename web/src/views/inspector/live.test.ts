@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConfigAnswer, ExplainAnswer } from '../../protocol/types';
 import { every } from '../../state/lit.svelte';
 import { indexOfValue, liveLatex, longSum, tex } from './live';
+import { sharesOf } from './shares';
 
 const config = { d_head: 4, norm_eps: 1e-5, activation: 'silu' } as ConfigAnswer;
 
@@ -23,6 +24,34 @@ describe('a long sum', () => {
   it('is not made up where they do not', () => {
     expect(longSum(explained('blocks.0.ln1.scale', 2.16, [{ values: [1, 2, 3] }]))).toBeNull();
     expect(longSum(explained('x', 5, [{ values: [1, 2] }, { values: [4, 5] }]))).toBeNull();
+  });
+});
+
+it('a sum is not made up of what is no sum, even where it comes near', () => {
+  expect(longSum(explained('blocks.0.attn.pattern', 0.95, [{ values: [1, null, null] }]))).toBeNull();
+  expect(longSum(explained('x', 0.95, [{ values: [1, null] }]))).toBeNull();
+  expect(longSum(explained('blocks.0.ln1.scale', 6, [{ values: [1, 2, 3] }]))).toBeNull();
+});
+
+describe('a softmax, key by key', () => {
+  const row = (scores: (number | null)[], key: number): ReturnType<typeof sharesOf> => {
+    const powers = scores.map((score) => (score === null ? 0 : Math.exp(score)));
+    const value = (powers[key] ?? 0) / powers.reduce((sum, each) => sum + each, 0);
+    return sharesOf(explained('blocks.0.attn.pattern', value, [{ values: scores, index: [[0], [1], scores.map((_, i) => i)] }], [0, 1, key]));
+  };
+  it('says −∞ → 0 for masked keys and closes to the value', () => {
+    expect(row([1, 1, null, null], 1)).toMatchObject({ max: 1, sum: '2.00', own: '1.00', masked: 2, rest: { count: 0 } });
+    expect(row([1, 1, null, null], 3)).toMatchObject({ own: '0', masked: 1 });
+    expect(row([1, 1, null, null], 3)?.rows.at(-1)).toMatchObject({ key: 3, score: -Infinity, power: '0' });
+  });
+  it('lists eight, the pinned one among them', () => {
+    const long = row(Array.from({ length: 20 }, (_, i) => -i), 15);
+    expect(long?.rows).toHaveLength(8);
+    expect(long?.rows.at(-1)?.key).toBe(15);
+    expect(long?.rest.count).toBe(12);
+  });
+  it('shows nothing that does not close', () => {
+    expect(sharesOf(explained('blocks.0.attn.pattern', 0.9, [{ values: [1, 1], index: [[0], [1], [0, 1]] }], [0, 1, 1]))).toBeNull();
   });
 });
 

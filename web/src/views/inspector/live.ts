@@ -11,12 +11,14 @@ export interface LongSum {
   with: SourceAnswer | null;
 }
 
-const CLOSE = 1e-3;
+const CLOSE = 1e-5;
+// roots, quotients, turned pairs and curves: no sum of their inputs, even where one happens to come near
+const NO_SUM = /(\.scale|\.normalized|attn\.(rot_q|rot_k|qk_scaled|attn_scores|pattern)|mlp\.post)$/;
 
 export function longSum(answer: ExplainAnswer): LongSum | null {
   const [first, second, third] = answer.inputs;
   const target = answer.result;
-  if (!first || target === null || first.values.length < 2) return null;
+  if (!first || target === null || first.values.length < 2 || NO_SUM.test(answer.site)) return null;
   const a = numbers(first);
   const tries: LongSum[] = [];
   if (second && second.values.length === first.values.length) {
@@ -36,7 +38,7 @@ function closes(sum: LongSum, target: number): boolean {
     total += product;
     size += Math.abs(product);
   });
-  return Math.abs(total - target) <= CLOSE * size + 1e-6;
+  return Number.isFinite(total) && Math.abs(total - target) <= CLOSE * size + 1e-6;
 }
 
 /** The formula with its numbers put in, as LaTeX; null where a list of inputs says it better. */
