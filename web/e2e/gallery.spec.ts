@@ -27,7 +27,7 @@ const SHOTS: Shot[] = [
   { name: 'stop-narrow', query: { stop: 'pattern', ...inside('pattern') }, size: 'narrow' },
   { name: 'map', query: { panel: 'map' } },
   { name: 'map-dark', query: { panel: 'map' }, dark: true },
-  { name: 'pinned', query: { ...inside('pattern'), pin: `blocks.${BLOCK}.attn.pattern:${HEAD},10,5` } },
+  { name: 'pinned', query: { ...inside('pattern'), pin: `blocks.${BLOCK}.attn.pattern:${HEAD},9,4` } },
   ...OUTSIDE.map((id) => ({ name: id, query: { open: id } })),
   ...INSIDE.map((id) => ({ name: id, query: inside(id) })),
   { name: 'scores-dark', query: inside('scores'), dark: true },
@@ -42,7 +42,7 @@ async function asWebp(paper: Page, png: Buffer): Promise<Buffer> {
     const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${source}`)).blob());
     const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height });
     canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
-    return canvas.toDataURL('image/webp', 0.9).split(',')[1] ?? '';
+    return canvas.toDataURL('image/webp', 0.75).split(',')[1] ?? '';
   }, png.toString('base64'));
   return Buffer.from(text, 'base64');
 }

@@ -108,5 +108,5 @@ test('and through attention and MLP, whichever input is taken', async ({ page, s
     await ends(page, truth, passed);
     passed.forEach((each) => seen.add(each.replace(/^blocks\.\d+\./, '')));
   }
-  for (const each of ['attn.pattern', 'attn.v', 'mlp.post']) expect([...seen]).toContain(each);
+  for (const each of ['attn.pattern', 'attn.q', 'mlp.post']) expect([...seen]).toContain(each);
 });
