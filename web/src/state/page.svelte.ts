@@ -5,7 +5,7 @@
  */
 import { getContext, setContext } from 'svelte';
 import { Client } from '../protocol/client';
-import type { Trace } from '../trace/trace';
+import { templateOf, type Trace } from '../trace/trace';
 import { formatAddress, parseAddress, samePin, type Address, type Pin } from './address';
 import { Lit } from './lit.svelte';
 import { Session } from './session.svelte';
@@ -93,12 +93,18 @@ export class Page {
     if (change.text !== undefined || change.model !== undefined) void this.ask();
   }
 
-  /** A keystroke. What was pinned or selected by position belongs to the old sentence. */
+  /** A keystroke. What was pinned or selected by position belongs to the old sentence; a weight is every sentence's. */
   type(text: string): void {
     this.draft = text;
     clearTimeout(this.timer);
     const pause = this.session.busy ? TYPING_PAUSE : 0;
-    this.timer = setTimeout(() => this.go({ text, pin: [], pos: null, token: null }, 'replace'), pause);
+    this.timer = setTimeout(() => this.go({ text, pin: this.weights(), pos: null, token: null }, 'replace'), pause);
+  }
+
+  private weights(): Pin[] {
+    const { pin } = this.address;
+    const parameters = this.session.model?.parameters ?? [];
+    return pin.filter((each) => parameters.some((row) => row.template === templateOf(each.site))).slice(-1);
   }
 
   toggle(name: string): void {
