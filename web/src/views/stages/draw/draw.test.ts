@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CandidateAnswer, DrawAnswer, NextAnswer } from '../../../protocol/types';
 import { PLAIN } from '../../../state/address';
-import { enlarged, filtersOn, formula, oneIn, removedBy, segments, why } from './draw';
+import { enlarged, filtersOn, formula, oneIn, onLine, placesFor, removedBy, segments, why } from './draw';
 
 const token = (id: number) => ({ id, text: String(id), display: String(id), bytes: '', special: false });
 const slice = (id: number, low: number, high: number) => ({ token: token(id), low, high });
@@ -62,5 +62,16 @@ describe('why', () => {
   });
   it('counts draws', () => {
     expect([0.81, 0.04, 0.000123, 0].map(oneIn)).toEqual(['81 draws in 100', '1 draw in 25', '1 draw in 8,100', 'never']);
+  });
+});
+
+describe('numbers on the line', () => {
+  it('keep three digits near either end', () => {
+    expect([0.5, 0.01234, 0.000012345, 0.99996, 0, 1].map((at) => onLine(at))).toEqual(['0.5000', '0.0123', '0.0000123', '0.9999600', '0.0000', '1.0000']);
+  });
+  it('have decimals enough for the narrowest stretch, the same for all', () => {
+    expect(placesFor([{ low: 0, high: 0.4 }, { low: 0.4, high: 0.5 }])).toBe(4);
+    expect(placesFor([{ low: 0, high: 0.4 }, { low: 0.4, high: 0.4002 }])).toBe(5);
+    expect(placesFor([])).toBe(4);
   });
 });

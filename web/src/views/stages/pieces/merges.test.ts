@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { MergeAnswer, TokenAnswer, WordAnswer } from '../../../protocol/types';
-import { placeWords, rowsOf, spacedBytes } from './merges';
+import { placeWords, rowsOf, spacedBytes, wholeCharacters } from './merges';
 
 const token = (text: string, id = 0): TokenAnswer => ({ id, text, display: text, bytes: '', special: false });
 const merge = (left: string, right: string, at: number): MergeAnswer => ({
@@ -44,3 +44,5 @@ describe('words among the tokens', () => {
 });
 
 it('writes bytes apart', () => expect(spacedBytes('e28099')).toBe('E2 80 99'));
+
+it('knows a part of a character from a whole one', () => expect(['e28099', '20f09f', 'a6', '61', ''].map(wholeCharacters)).toEqual([true, false, false, true, true]));
