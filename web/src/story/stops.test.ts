@@ -12,7 +12,7 @@ function traceWith(rotary: boolean): Trace {
     has: (name: string) => name === 'pos_embed' && !rotary,
     site: async () => ({ data: Float32Array.from([0.5, 0.3, 0.2]) }),
     overview: async () => ({ attn: new Float32Array(90).fill(0.2), mlp: new Float32Array(90).fill(0.3) }),
-    next: async () => ({ candidates: [{ token: tokens[1], probability: 0.4 }] }),
+    next: async () => ({ candidates: [{ token: tokens[1], probability: 0.4, final: 0.9 }] }),
     heads: async () => ({ position: 2, heads: [{ block: 7, head: 1, key: 2, weight: 0.9, first: 0 }, { block: 5, head: 3, key: 1, weight: 0.8, first: 0 }] }),
   } as unknown as Trace;
 }
@@ -27,6 +27,32 @@ describe.each([['turned', true], ['learned', false]])('with %s positions', (_, r
     expect(words(parts)).toBeLessThanOrEqual(40);
     expect(stop.question.match(/\?/g)).toHaveLength(1);
     expect(stop.todo).not.toBe('');
+  });
+});
+
+describe('the words follow what is chosen', () => {
+  const says = async (id: string, more: object): Promise<string> => {
+    const parts = (await STOPS.find((stop) => stop.id === id)?.says({ trace: traceWith(true), block: 2, head: 1, pos: 2, ...more })) ?? [];
+    return parts.map((part) => (typeof part === 'string' ? part : 'piece' in part ? part.piece : 'count' in part ? part.count : part.value)).join('');
+  };
+  it('the strongest key of the row is named, the first one too where it is not set aside', async () => {
+    expect(await says('pattern', {})).toContain('attends to The with');
+    expect(await says('pattern', { aside: true })).toContain('attends to ·robots with');
+  });
+  it('settings of the draw are said, within forty words', async () => {
+    for (const temperature of [0, 0.5]) {
+      const text = await says('draw', { sampling: { ...PLAIN.sampling, temperature } });
+      expect(text).toContain('0.9 after your settings');
+      expect(text.split(/\s+/).length).toBeLessThanOrEqual(40);
+    }
+    expect(await says('draw', {})).not.toContain('settings');
+  });
+  it('a key still to come is named with its −∞', async () => {
+    const trace = { ...traceWith(true), site: async () => ({ data: Float32Array.from([0.5, -Infinity, -Infinity]) }) } as unknown as Trace;
+    expect(await says('scores', { trace, pos: 0 })).toContain('·robots is still to come, so its score is -Infinity.');
+  });
+  it('one is singular', async () => {
+    expect(await says('position', { pos: 1 })).toContain('by 1 step of');
   });
 });
 

@@ -1,7 +1,7 @@
 /** The twelve stops of the reading line. Each sets the state in the address and says a few words filled with live
  * values; no figure and no claim about a sentence or a model is written here by hand.
  */
-import type { Address } from '../state/address';
+import { PLAIN, type Address, type Sampling } from '../state/address';
 import type { Trace } from '../trace/trace';
 
 /** Words, a piece of the text, or a number that can be pointed at and pinned. */
@@ -16,6 +16,10 @@ export interface Where {
   block: number;
   head: number;
   pos: number;
+  /** the draw's settings; none: the model's own chances */
+  sampling?: Sampling;
+  /** the pattern sets the first piece aside */
+  aside?: boolean;
 }
 
 export interface Stop {
@@ -29,13 +33,15 @@ export interface Stop {
   todo: string;
 }
 
+/** “1 piece”, “2 pieces”: the word that follows a count */
+export const plural = (n: number, one: string, many = `${one}s`): string => (n === 1 ? one : many);
 const piece = (trace: Trace, pos: number): Part => ({ piece: trace.tokens[pos]?.display ?? '' });
 
 export const STOPS: readonly Stop[] = [
   {
     id: 'text', title: 'Text', open: null, inBlock: false,
     says: async ({ trace }) => [
-      'You wrote ', { count: [...trace.manifest.text].length }, ' characters. The model will answer one question about them: which piece of text comes next? Everything between is arithmetic, and all of it is here.',
+      'You wrote ', { count: [...trace.manifest.text].length }, ` ${plural([...trace.manifest.text].length, 'character')}. The model will answer one question about them: which piece of text comes next? Everything between is arithmetic, and all of it is here.`,
     ],
     question: 'What would you say comes next?',
     todo: 'Change a word and watch the answer.',
@@ -43,7 +49,7 @@ export const STOPS: readonly Stop[] = [
   {
     id: 'pieces', title: 'Pieces', open: 'pieces', inBlock: false,
     says: async ({ trace }) => [
-      'The text is cut into ', { count: trace.nPos }, ' pieces out of the ', { count: trace.model.config.n_vocab }, ' that this model knows. Each is a number: ',
+      'The text is cut into ', { count: trace.nPos }, ` ${plural(trace.nPos, 'piece')} out of the `, { count: trace.model.config.n_vocab }, ' that this model knows. Each is a number: ',
       piece(trace, trace.nPos - 1), ' is ', { count: trace.tokens.at(-1)?.id ?? 0 }, '.',
     ],
     question: 'Is a piece always a word?',
@@ -62,40 +68,44 @@ export const STOPS: readonly Stop[] = [
     id: 'position', title: 'Position', open: 'rope', inBlock: true,
     says: async ({ trace, pos }) =>
       trace.model.traits.rotary
-        ? ['The vectors do not say where they stand. Here the position acts later: inside each block, queries and keys are turned, ', piece(trace, pos), ' by ', { count: pos }, ' steps of each angle.']
+        ? ['The vectors do not say where they stand. Here the position acts inside each block: queries and keys are turned (rotary position embedding, RoPE), ', piece(trace, pos), ' by ', { count: pos }, ` ${plural(pos, 'step')} of each angle.`]
         : ['A vector does not say where it stands, so a second table is added, one row for each position: ', piece(trace, pos), ' gets row ', { count: pos }, '.'],
-    question: 'What if the order were lost?',
-    todo: 'Select another position.',
+    question: 'What does another position change?',
+    todo: 'Select one, and watch the numbers change.',
   },
   {
     id: 'norm', title: 'Norm', open: 'norm', inBlock: true,
     says: async ({ trace, block, pos }) => {
       const site = `blocks.${block}.ln1.scale`;
       const scale = (await trace.site(site, { pos })).data[0] ?? NaN;
-      return ['Before it is read, the vector is brought to one size: all its numbers are divided by ', { value: scale, site, index: [pos, 0] }, ', then each dimension gets its learned gain.'];
+      return ['Before it is read, the vector is brought to one size (normalized: a “norm”): all its numbers are divided by ', { value: scale, site, index: [pos, 0] }, ', then each dimension gets its learned gain.'];
     },
-    question: 'What would change without it?',
-    todo: 'Pin the number; see its sum.',
+    question: 'Are all pieces’ vectors equally large?',
+    todo: 'Select other pieces; compare what they are divided by.',
   },
   {
     id: 'qkv', title: 'Q, K, V', open: 'qkv', inBlock: true,
     says: async ({ trace, head, pos }) => [
       'Three products with learned weights. The query says what ', piece(trace, pos), ' looks for, keys what each piece offers to be found by, values what it hands over. Head ', { count: head }, ' uses ', { count: trace.model.config.d_head }, ' numbers for each.',
     ],
-    question: 'What are Q and K, then?',
+    question: 'Where does one number of Q come from?',
     todo: 'Pin one number of Q.',
   },
   {
     id: 'scores', title: 'Scores', open: 'scores', inBlock: true,
     says: async (where) => {
       const { trace, block, head, pos } = where;
-      const key = await strongestKey(where);
+      const key = await strongestKey({ ...where, aside: false });
       const site = `blocks.${block}.attn.qk`;
       const value = (await trace.site(site, { head, q_pos: pos, k_pos: key })).data[0] ?? NaN;
-      return ['The query of ', piece(trace, pos), ' times the key of ', piece(trace, key), ' is ', { value, site, index: [head, pos, key] }, `. Divided by √${trace.model.config.d_head}, and −∞ for everything still to come.`];
+      const said: Part[] = ['The query of ', piece(trace, pos), ' times the key of ', piece(trace, key), ' is ', { value, site, index: [head, pos, key] }, `, then divided by √${trace.model.config.d_head}. `];
+      const scores = `blocks.${block}.attn.attn_scores`;
+      const later = (await trace.site(scores, { head, q_pos: pos })).data.findIndex((score, k) => k > pos && score === -Infinity);
+      if (later < 0) return [...said, 'It is the last piece; for an earlier one, every piece still to come gets −∞.'];
+      return [...said, piece(trace, later), ' is still to come, so its score is ', { value: -Infinity, site: scores, index: [head, pos, later] }, '.'];
     },
     question: 'Why −∞ and not zero?',
-    todo: 'Follow one product back.',
+    todo: 'Choose an earlier piece, then “mask with 0”.',
   },
   {
     id: 'pattern', title: 'Pattern', open: 'pattern', inBlock: true,
@@ -124,7 +134,7 @@ export const STOPS: readonly Stop[] = [
     says: async ({ trace, block, pos }) => {
       const { mlp } = await trace.overview();
       return [
-        'Now each position works alone: ', { count: trace.model.config.d_mlp }, ' neurons read it, a curve decides how strongly each fires, and what they write is added: ',
+        'Now each position works alone, in a multi-layer perceptron (MLP): ', { count: trace.model.config.d_mlp }, ' neurons read it, a curve decides how strongly each fires, and what they write is added: ',
         { value: mlp[block * trace.nPos + pos] ?? NaN, site: '', index: [] }, ' times the stream’s length.',
       ];
     },
@@ -133,17 +143,27 @@ export const STOPS: readonly Stop[] = [
   },
   {
     id: 'layers', title: 'Again', open: 'did', inBlock: false,
-    says: async ({ trace }) => ['The same two steps, ', { count: trace.model.config.n_layer }, ' times, each block with weights of its own. The stream runs through; blocks only ever add to it. Violet is attention, ochre the MLP.'],
+    says: async ({ trace }) => ['The same two steps, ', { count: trace.model.config.n_layer }, ` ${plural(trace.model.config.n_layer, 'time')}, each block with weights of its own. The stream runs through; blocks only ever add to it. Violet is attention, ochre the MLP.`],
     question: 'Which block adds most?',
     todo: 'Open another block.',
   },
   {
     id: 'draw', title: 'Chances and the draw', open: 'draw', inBlock: false,
-    says: async ({ trace, pos }) => {
-      const { candidates } = await trace.next(pos, 20);
+    says: async ({ trace, pos, sampling = PLAIN.sampling }) => {
+      const { temperature, seed, top_k, top_p, min_p } = sampling;
+      const { candidates } = await trace.next(pos, 20, { temperature, seed, top_k: top_k ?? undefined, top_p: top_p ?? undefined, min_p: min_p ?? undefined });
       const [first] = candidates;
       if (!first) return ['There is no next piece to choose.'];
-      return ['The last vector gives every piece a score; softmax makes chances of them. ', { piece: first.token.display }, ' leads with ', { value: first.probability, kind: 'share', site: 'logits', index: [pos, first.token.id] }, '. A random number then draws, so the likeliest need not win.'];
+      const settings: Part[] = [', and has ', { value: first.final, kind: 'share', site: '', index: [] }, ' after your settings'];
+      const set = temperature !== 1 || top_k !== null || top_p !== null || min_p !== null;
+      return [
+        'Every piece gets a score (its logit); softmax makes chances: ', { piece: first.token.display }, ' leads with ',
+        { value: first.probability, kind: 'share', site: 'logits', index: [pos, first.token.id] },
+        ...(set ? settings : []),
+        temperature === 0
+          ? '. Nothing is drawn: the likeliest is taken, so the text is the same every time.'
+          : '. A random number draws: always taking the likeliest would give the same text every time.',
+      ];
     },
     question: 'Why not always the likeliest?',
     todo: 'Draw again with another seed.',
@@ -166,10 +186,10 @@ export async function setFor(stop: Stop, trace: Trace, address: Address): Promis
   return { ...change, block: best?.block ?? 0, head: best?.head ?? 0 };
 }
 
-/** The key that the chosen head attends to most, the first piece and the position itself set aside where others are. */
-async function strongestKey({ trace, block, head, pos }: Where): Promise<number> {
+/** The key that this row of this head attends to most: the one that the panel lists first. */
+async function strongestKey({ trace, block, head, pos, aside = false }: Where): Promise<number> {
   const row = (await trace.site(`blocks.${block}.attn.pattern`, { head, q_pos: pos })).data;
-  let best = 0;
-  for (let key = 1; key < pos; key++) if (best === 0 || (row[key] ?? 0) > (row[best] ?? 0)) best = key;
+  let best = aside && pos > 0 ? 1 : 0;
+  for (let key = best + 1; key <= pos; key++) if ((row[key] ?? 0) > (row[best] ?? 0)) best = key;
   return best;
 }
