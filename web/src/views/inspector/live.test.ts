@@ -40,7 +40,7 @@ describe('a softmax, key by key', () => {
     return sharesOf(explained('blocks.0.attn.pattern', value, [{ values: scores, index: [[0], [1], scores.map((_, i) => i)] }], [0, 1, key]));
   };
   it('says −∞ → 0 for masked keys and closes to the value', () => {
-    expect(row([1, 1, null, null], 1)).toMatchObject({ max: 1, sum: '2.00', own: '1.00', masked: 2, rest: { count: 0 } });
+    expect(row([1, 1, null, null], 1)).toMatchObject({ max: 1, sum: '2.0000', own: '1.0000', masked: 2, rest: { count: 0 } });
     expect(row([1, 1, null, null], 3)).toMatchObject({ own: '0', masked: 1 });
     expect(row([1, 1, null, null], 3)?.rows.at(-1)).toMatchObject({ key: 3, score: -Infinity, power: '0' });
   });
@@ -62,7 +62,7 @@ describe('live formulas', () => {
   });
   it('softmax: over the unmasked scores, largest subtracted', () => {
     const latex = liveLatex(explained('blocks.0.attn.pattern', 0.5, [{ values: [1, 1, null], index: [[0], [1], [0, 1, 2]] }], [0, 1, 1]), config);
-    expect(latex).toContain('\\frac{1.00}{2.00} = 0.500');
+    expect(latex).toContain('\\frac{1.0000}{2.0000} = 0.500');
   });
   it('turned pairs: half-split', () => {
     const q = { values: [1, 2, 3, 4] };

@@ -11,6 +11,8 @@ export interface LongSum {
   with: SourceAnswer | null;
 }
 
+/** digits of a quotient's parts, so that it closes to its three as displayed */
+export const CLOSING = 5;
 const CLOSE = 1e-5;
 // roots, quotients, turned pairs and curves: no sum of their inputs, even where one happens to come near
 const NO_SUM = /(\.scale|\.normalized|attn\.(rot_q|rot_k|qk_scaled|attn_scores|pattern)|mlp\.post)$/;
@@ -74,7 +76,7 @@ export function liveLatex(answer: ExplainAnswer, config: ConfigAnswer): string |
     const place = answer.inputs[0]?.index.at(-1)?.indexOf(answer.index.at(-1) ?? -1) ?? -1;
     const score = scores[place] ?? null;
     const shown = score === null ? '-\\infty' : `${tex(score)} - ${bracket(top)}`;
-    return `\\frac{e^{${shown}}}{\\sum_k e^{s_k - ${bracket(top)}}} = \\frac{${tex(score === null ? 0 : Math.exp(score - top))}}{${tex(total)}} = ${result}`;
+    return `\\frac{e^{${shown}}}{\\sum_k e^{s_k - ${bracket(top)}}} = \\frac{${tex(score === null ? 0 : Math.exp(score - top), CLOSING)}}{${tex(total, CLOSING)}} = ${result}`;
   }
   if (own === 'mlp.post') {
     const act = `\\mathrm{${config.activation.replace('_', '\\_')}}(${tex(x)})`;
@@ -111,8 +113,8 @@ export function indexOfValue(input: SourceAnswer, i: number): number[] {
   return index;
 }
 
-export function tex(value: number | null | undefined): string {
-  const text = short(value).replace('−', '-').replace(/,/g, '{,}').replace('∞', '\\infty').replace('–', '\\text{–}');
+export function tex(value: number | null | undefined, digits = 3): string {
+  const text = short(value, digits).replace('−', '-').replace(/,/g, '{,}').replace('∞', '\\infty').replace('–', '\\text{–}');
   return text.replace(/×10(⁻?)([⁰¹²³⁴⁵⁶⁷⁸⁹]+)/, (_, sign: string, digits: string) => {
     const power = [...digits].map((digit) => '⁰¹²³⁴⁵⁶⁷⁸⁹'.indexOf(digit)).join('');
     return `\\times 10^{${sign ? '-' : ''}${power}}`;

@@ -1,7 +1,7 @@
 /** A softmax as its keys: the score of each, e^(score − max), and what they come to. Pure. */
 import { short } from '../../charts/format';
 import type { ExplainAnswer } from '../../protocol/types';
-import { indexOfValue, numbers } from './live';
+import { CLOSING, indexOfValue, numbers } from './live';
 
 export interface Share {
   key: number;
@@ -56,6 +56,6 @@ export function sharesOf(answer: ExplainAnswer): Shares | null {
     rows: listed.map((i) => ({ key: keys[i] ?? i, score: scores[i] ?? NaN, index: indexOfValue(input, i), power: short(powers[i]) })),
     rest: { count: rest, power: short(restPower) },
     masked: keys.length - open.length - (scores[own] === -Infinity ? 1 : 0),
-    max, sum: short(total), own: short(powers[own]),
+    max, sum: short(total, CLOSING), own: short(powers[own], CLOSING),
   };
 }
