@@ -182,7 +182,7 @@ test('mix: shares of values make z; the heads’ parts and the joined heads clos
   }
 });
 
-test('Q, K, V: a number is x times a column of the weights', async ({ page, site }) => {
+test('Q, K, V: a number is n times a column of the weights', async ({ page, site }) => {
   const trace = await traced(page, site);
   const stage = await open(page, site, 'qkv', `&pin=${at('attn.k')}:4,0,9`);
   const value = await said(page, site, trace, at('attn.k'), [4, 0, 9]);
