@@ -1,4 +1,5 @@
-import type { Locator, Page } from '@playwright/test';
+// `plain`: a test with a server of its own, whose requests the watched one would hold to leave the machine
+import { test as plain, type Locator, type Page } from '@playwright/test';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -124,11 +125,11 @@ test('the pieces: ids as the API’s, merges can be stepped, and a bar leads to 
   await expect(page).toHaveURL(new RegExp(`pin=logits:1,${trace.tokens[2]?.id}`));
 });
 
-test.describe('a model with learned positions', () => {
+plain.describe('a model with learned positions', () => {
   let server: Awaited<ReturnType<typeof startServer>>;
   let folder: string;
 
-  test.beforeAll(async () => {
+  plain.beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'cutaway-'));
     const write = `from pathlib import Path; from tests.support.spelling import write_tiny_speller as w; w(Path(${JSON.stringify(join(folder, 'tiny'))}), "gpt2")`;
     const made = spawnSync(existsSync(`${root}.venv/bin/python`) ? `${root}.venv/bin/python` : 'python', ['-c', write], { cwd: root });
@@ -136,12 +137,12 @@ test.describe('a model with learned positions', () => {
     server = await startServer(join(folder, 'tiny'));
   });
 
-  test.afterAll(() => {
-    server.stop();
+  plain.afterAll(async () => {
+    await server.stop();
     rmSync(folder, { recursive: true });
   });
 
-  test('adds them, and its norm and MLP have what it declares', async ({ page }) => {
+  plain('adds them, and its norm and MLP have what it declares', async ({ page }) => {
     const trace = await traced(page, server.url, 'Hello');
     await page.goto(`${server.url}/?open=position&text=Hello&pos=2`);
     const stage = page.locator('[data-stage=position]');
