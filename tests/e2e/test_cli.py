@@ -563,6 +563,8 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "COLUMNS": "80", "LANG": "C.UTF-8", **environment},
+        # a shell starts what it puts into the background with Ctrl-C ignored, and this run may be one of those
+        preexec_fn=None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
