@@ -85,7 +85,7 @@ docs: setup
 parity: setup $(VENV)/yardsticks.stamp
 	$(PY) -m pytest -m yardstick -W ignore
 
-bench: setup $(VENV)/yardsticks.stamp
+bench: setup browser $(VENV)/yardsticks.stamp
 	$(PY) -m benchmarks
 
 format: $(VENV)/dev.stamp
