@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from cutaway.models.forward import Cache, forward, unembed
 from cutaway.models.registry import equations
 from cutaway.models.run import Memory, Run
 from cutaway.parameters import Parameters
-from cutaway.sites import declared
+from cutaway.sites import declared, residual_stream
 from cutaway.tap import SILENT, Both, Tap
 from cutaway.trace.interventions import Interventions
 from cutaway.trace.listening import Listening
@@ -96,8 +97,7 @@ class Passes:
         self.interventions = interventions
         self._piece = piece
         self._name = name
-        last = config.n_layer - 1
-        self._stream = [f"blocks.{i}.resid_pre" for i in range(config.n_layer)] + [f"blocks.{last}.resid_post"]
+        self._stream = list(residual_stream(config))
 
     @property
     def needs_whole_run(self) -> bool:
@@ -155,7 +155,7 @@ class Passes:
         first = kept.start if row is None else kept.start + row
         if row is not None and cache is not None:
             residual = [each[row : row + 1] for each in kept.residual]
-            past: Pasts | None = lambda layer: cache.past(layer, first)  # noqa: E731
+            past: Pasts | None = functools.partial(cache.past, n=first)
             ids = ids[: first + 1]
         else:
             residual, past, first = kept.residual, None, 0

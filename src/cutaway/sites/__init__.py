@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cutaway.config import ModelConfig
@@ -112,6 +112,13 @@ def _resolve(
                 return known
     assert each.optional, each.name
     return None
+
+
+def residual_stream(config: ModelConfig) -> Iterator[str]:
+    """What enters each block and what leaves the last: all that a lazy trace keeps. One by one, since a file that is
+    read may claim any number of blocks."""
+    yield from (f"blocks.{i}.resid_pre" for i in range(config.n_layer))
+    yield f"blocks.{config.n_layer - 1}.resid_post"
 
 
 def site_axes(config: ModelConfig, n_pos: int, n_keys: int) -> dict[str, int]:

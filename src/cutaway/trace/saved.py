@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cutaway import framing
 from cutaway.config import ModelConfig
 from cutaway.errors import BadCheckpoint, BadSelection
 from cutaway.parameters import Parameters
-from cutaway.sites import declared, site_axes
+from cutaway.sites import declared, residual_stream, site_axes
 from cutaway.tap import Tap
 from cutaway.trace.interventions import Interventions
 from cutaway.trace.trace import Replay, Trace
@@ -58,7 +58,7 @@ def save(trace: Trace, path: str | Path, sites: str | Iterable[str] = ()) -> Non
         "sites": list(extra),
     }
     tensors = {"tokens": np.asarray(trace.ids, dtype=np.int32)}
-    tensors |= {name: trace[name] for name in _stream(config)}
+    tensors |= {name: trace[name] for name in residual_stream(config)}
     tensors |= extra | values
     for i in range(config.n_layer):
         past = trace.past(i)
@@ -90,7 +90,7 @@ def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig |
         }
         ids = [int(i) for i in tensors["tokens"]]
         start = int(manifest["start"])
-        residual = [tensors[name] for name in _stream(saved)]
+        residual = [tensors[name] for name in residual_stream(saved)]
         changes = [
             {**each, "value": tensors[each["value"]]} if isinstance(each["value"], str) else each
             for each in manifest["interventions"]
@@ -121,12 +121,6 @@ def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig |
         kept=kept,
         model=manifest["model"],
     )
-
-
-def _stream(config: ModelConfig) -> Iterator[str]:
-    """The residual stream between blocks, all that a lazy trace keeps; one by one: a file may claim any number."""
-    yield from (f"blocks.{i}.resid_pre" for i in range(config.n_layer))
-    yield f"blocks.{config.n_layer - 1}.resid_post"
 
 
 def _contradiction(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cutaway.framing import pack
+from cutaway.sites import residual_stream
 from cutaway.trace.selection import Index, pick
 from cutaway.trace.trace import Trace
 from cutaway.wire.frames import Ranges
@@ -33,9 +34,8 @@ def overview_frame(
     `norms`: [block, pos] for `attn_out resid_pre mlp_out resid_mid`. Metadata, as JSON: `shapes`, `ranges`, and
     `next` (a `NextAnswer`).
     """
-    n_layer = trace.config.n_layer
     known = {} if known is None else known
-    names = ["embed", *(f"blocks.{i}.resid_pre" for i in range(n_layer)), f"blocks.{n_layer - 1}.resid_post"]
+    names = ["embed", *residual_stream(trace.config)]
     rows = pick(pos, len(trace), "pos", "this trace")
     whole = np.stack(list(trace.read_many(names).values()))  # [site, pos, d_model]
     reduced = absmax(whole[:, rows], (bins,))
