@@ -3,7 +3,8 @@
  * `request` resolves with the answer, rejects with `ApiError` (the server said no, in one sentence) or with an
  * AbortError (the caller did). A lost connection, 502 and 503 are tried again until the caller aborts; `onAway` hears of it.
  */
-import type { ErrorAnswer, Manifest, TraceRequest } from './types';
+import { eventsOf } from './events';
+import type { ErrorAnswer, ErrorBody, Manifest, TraceRequest } from './types';
 
 export class ApiError extends Error {
   override name = 'ApiError';
@@ -61,6 +62,23 @@ export class Client {
       signal,
     });
     return (await answer.json()) as T;
+  }
+
+  /** What the server tells while it works: a POST answered with server-sent events, their data parsed. Aborting, or leaving
+   * the loop, stops the work. An `error` event is thrown as `ApiError`. */
+  async *events<T = unknown>(path: string, body: unknown, signal?: AbortSignal): AsyncGenerator<{ event: string; data: T }, void, undefined> {
+    const answer = await this.request(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      body: JSON.stringify(body),
+      signal,
+    });
+    if (!answer.body) return;
+    for await (const { event, data } of eventsOf(answer.body)) {
+      const parsed = JSON.parse(data) as T & { error?: ErrorBody };
+      if (event === 'error') throw new ApiError(500, parsed.error?.kind ?? 'Unexpected', parsed.error?.message ?? 'the server stopped.');
+      yield { event, data: parsed };
+    }
   }
 
   /** A trace of what was just typed. A later call drops this one: here, and at the server. */
