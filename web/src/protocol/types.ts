@@ -64,9 +64,11 @@ export interface ModelEntry {
   note: string;
 }
 
+/** `local`: the page is served to this machine alone, so that it may bring models and open paths. */
 export interface ModelList {
   default: string;
   models: ModelEntry[];
+  local: boolean;
 }
 
 /** One declared input of a site. `index`: for each of its own axes, which axis of the output it is cut along ("*":
@@ -421,4 +423,167 @@ export interface ParametersAnswer {
   bytes: Record<string, number>;
   bytes_read_per_token: Record<string, number>;
   lengths: LengthCost[];
+}
+
+/** As in `Model.generate`. `index`: the place of the first new token in the output, so that a text that was
+ * stopped goes on (same `seed`) as it would have. `n_ctx` makes the window smaller than the model's. */
+export interface GenerateSettings {
+  max_new_tokens?: number;
+  temperature?: number;
+  top_k?: number | null;
+  top_p?: Num;
+  min_p?: Num;
+  repetition_penalty?: Num;
+  seed?: number | null;
+  lookup?: number;
+  n_ctx?: number | null;
+  index?: number;
+}
+
+/** `text` or `ids`, one of the two, goes on. `stop`: strings before which the text is cut. `k`: candidates told of
+ * each step. */
+export interface GenerateRequest {
+  model: string;
+  text?: string | null;
+  ids?: number[] | null;
+  interventions?: InterventionSpec[];
+  settings?: GenerateSettings;
+  stop?: string[];
+  k?: number;
+}
+
+/** `role`: system, user or assistant. */
+export interface ChatMessage {
+  role: string;
+  content: string;
+}
+
+export interface ChatRequest {
+  model: string;
+  messages: ChatMessage[];
+}
+
+/** What prompt lookup guessed in the pass of this step; so many of it, from the first, the draws confirmed. */
+export interface DraftAnswer {
+  tokens: TokenAnswer[];
+  accepted: number;
+}
+
+/** The context was full: `tokens` left the front of the text, the `prefilled` others were read again. */
+export interface DroppedAnswer {
+  tokens: number;
+  prefilled: number;
+}
+
+/** Of the pass that this token came from: positions whose keys and values were `held` (not computed again), those
+ * that it `computed`, and the bytes that the cache then took. `kept`: False where a change looks at the whole text,
+ * so that nothing may be cached. */
+export interface CacheAnswer {
+  held: number;
+  computed: number;
+  bytes: number;
+  kept: boolean;
+}
+
+/** `event: start`. `tokens`: what goes on; `n_ctx`: the window; `seed`: the one given, or taken. */
+export interface GenerateStart {
+  tokens: TokenAnswer[];
+  n_ctx: number;
+  seed: number;
+}
+
+/** `event: step`. `position`: where the token stands in the window that the model sees; `text`: what became
+ * certain with it; `candidates`, `kept`, `draw` as in NextAnswer; `finish`: eos, stop or length, on the last;
+ * `seconds`: of the pass that it came from (0 for the other tokens of a draft). */
+export interface StepAnswer {
+  index: number;
+  position: number;
+  token: TokenAnswer;
+  text: string;
+  candidates: CandidateAnswer[];
+  kept: KeptAnswer;
+  draw: DrawAnswer | null;
+  drafted: boolean;
+  draft: DraftAnswer | null;
+  dropped: DroppedAnswer | null;
+  finish: string | null;
+  cache: CacheAnswer;
+  seconds: number;
+}
+
+/** `event: end`. `ids`: the whole text, with what it began with. */
+export interface GenerateEnd {
+  finish: string;
+  ids: number[];
+}
+
+/** The text that the model really gets: its own chat template, filled in, up to where its answer begins. */
+export interface ChatAnswer {
+  text: string;
+  tokens: TokenAnswer[];
+}
+
+/** `name`: a catalog name or a hub name (owner/name). */
+export interface PullRequest {
+  name: string;
+}
+
+/** `path`: a .gguf file or a folder on this machine. */
+export interface OpenRequest {
+  path: string;
+}
+
+/** `event: progress`. `what` is being done; `bytes` of `total` of it (None where that is not known). */
+export interface PullProgress {
+  what: string;
+  bytes: number;
+  total: number | null;
+}
+
+/** `event: end`. The model is on this machine and can be asked for by `name`. */
+export interface PullEnd {
+  name: string;
+}
+
+/** At one length. `fits`: within the model's context. `flops`: of a pass over the text; `flops_per_token`: of one
+ * more token with a cache. `bytes_read_per_token`: weights and cache that it must read, by the type the weights are
+ * stored as (the cache is F32). `pattern_numbers`: of one head; `scores_bytes`: of all heads' in F32, were they all
+ * kept at once. */
+export interface LengthCosts {
+  n_tokens: number;
+  fits: boolean;
+  flops: number;
+  flops_by_part: Record<string, number>;
+  flops_per_token: number;
+  bytes_read_per_token: Record<string, number>;
+  kv_cache_bytes: Record<string, number>;
+  pattern_numbers: number;
+  scores_bytes: number;
+}
+
+/** One model, or one shape that people know. `parts`: parameters by where they live; `bytes`: of the weights, by
+ * the type they are stored as; `kv_bytes_per_token`: of the cache, F32. `file_bytes`: of this very model's file or
+ * folder, where there is one. */
+export interface ModelCosts {
+  name: string;
+  note: string;
+  total: number;
+  parts: Record<string, number>;
+  n_layer: number;
+  n_head: number;
+  n_kv_head: number;
+  n_ctx: number;
+  n_vocab: number;
+  d_model: number;
+  bytes: Record<string, number>;
+  file_bytes: number | null;
+  kv_bytes_per_token: number;
+  lengths: LengthCosts[];
+}
+
+/** The model and, `beside` it, GPT-2's four sizes and GPT-3, all at the same lengths. `note`: how it counts. */
+export interface CostsAnswer {
+  model: ModelCosts;
+  beside: ModelCosts[];
+  note: string;
 }

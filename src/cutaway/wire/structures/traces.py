@@ -100,8 +100,11 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class ModelList:
+    """`local`: the page is served to this machine alone, so that it may bring models and open paths."""
+
     default: str
     models: list[ModelEntry]
+    local: bool = False
 
 
 @dataclass(frozen=True)
