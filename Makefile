@@ -9,21 +9,36 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
-.PHONY: setup page browser demo test lint types layers unit page-check page-test e2e docs parity bench format clean
+.PHONY: setup native page browser demo test lint types layers unit page-check page-test e2e docs parity bench format clean
 
-setup: $(VENV)/dev.stamp $(VENV)/model.stamp page
+setup: $(VENV)/dev.stamp native $(VENV)/model.stamp page
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cutaway needs Python 3.11 or newer; set PYTHON=python3.12, say.")'
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 
+# CUTAWAY_PURE: the step below compiles, and again only what changed.
 $(VENV)/dev.stamp: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --editable '.[dev]'
+	CUTAWAY_PURE=1 $(PY) -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
 $(VENV)/yardsticks.stamp: pyproject.toml $(VENV)/dev.stamp
-	$(PY) -m pip install --quiet --editable '.[dev,yardsticks]'
+	CUTAWAY_PURE=1 $(PY) -m pip install --quiet --editable '.[dev,yardsticks]'
+	@touch $@
+
+# The native kernels, compiled into src/. Without a compiler the package works in NumPy alone.
+native: build/native/made.stamp
+
+CMAKE := $(BIN)/cmake -G Ninja -S native -DPython_EXECUTABLE=$(abspath $(PY)) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+
+build/native/made.stamp: $(VENV)/dev.stamp native/CMakeLists.txt $(wildcard native/*.cpp native/*.hpp)
+	@mkdir -p $(@D)
+	@if command -v $${CXX:-c++} >/dev/null; then \
+	  $(CMAKE) -B $(@D) -DCUTAWAY_INTO=src/cutaway/kernels >$(@D)/configured.txt \
+	    || { cat $(@D)/configured.txt; exit 1; }; \
+	  $(BIN)/ninja -C $(@D) --quiet; \
+	else echo "No C++ compiler: Cutaway works without its native kernels, and is slower (Debian: apt install g++)."; fi
 	@touch $@
 
 # Not a file that make could date: `pull` looks itself whether the model is here and whole.
@@ -93,4 +108,4 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist src/*.egg-info src/cutaway/kernels/_native.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
