@@ -1,4 +1,4 @@
-"""Where work is done: a few threads, a bounded line before them, and the newest keystroke first.
+"""Where work is done: a few threads, a bounded line before them, readers in turn, and the newest keystroke first.
 
 Work that nobody waits for any more (its client went away, or typed on) never starts if it is still in line, and stops
 at the next block if it runs: everything that computes calls the `check` that it is given.
@@ -10,39 +10,72 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
 from starlette.requests import Request
 
 from cutaway.errors import CutawayError
-from cutaway.server.limits import Limits
+from cutaway.server.limits import Limits, reader_of
+from cutaway.server.line import Crew
 from cutaway.server.refusals import Busy, ClientGone, Superseded
 
 T = TypeVar("T")
 Check = Callable[[], None]
+Client = tuple[str, str]  # a reader, and a tab of theirs
 
 CLIENTS = 4096  # of so many the newest keystroke is remembered
 
 
 class Job:
-    """One piece of work, and why it should stop."""
+    """One piece of work for `reader` (in the order of `tab`'s keystrokes, if it is of one), and why it should stop."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, reader: str, tab: Client | None, work: Callable[[Check], Any], on_end: Callable[[Job], None]
+    ) -> None:
+        self.reader = reader
+        self.tab = tab
         self.stopped: CutawayError | None = None
-        self.dropped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._work = work
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[Any] = self._loop.create_future()
+        self.done.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail unheard
 
     def drop(self, reason: CutawayError) -> None:
         """Its result is wanted no more."""
         self.stopped = self.stopped or reason
-        if not self.dropped.done():
-            self.dropped.set_result(None)
+        self._settle(None, reason)
 
     def check(self) -> None:
         """Raises the reason to stop, if there is one."""
         if self.stopped is not None:
             raise self.stopped
+
+    def run(self) -> None:
+        """Does the work, in a worker's thread."""
+        result, error = None, None
+        try:
+            self.check()
+            # a change made by somebody may well overflow; the answer then says so in its own words
+            with np.errstate(all="ignore"):
+                result = self._work(self.check)
+        except Exception as err:
+            error = err
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+            self._loop.call_soon_threadsafe(self._end, result, error)
+
+    def _end(self, result: Any, error: Exception | None) -> None:
+        self._settle(result, error)
+        self._on_end(self)
+
+    def _settle(self, result: Any, error: Exception | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(result)
+        else:
+            self.done.set_exception(error)
 
 
 class Desk:
@@ -50,10 +83,10 @@ class Desk:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._pool: ThreadPoolExecutor | None = None
+        self._crew: Crew[Job] | None = None
         self._jobs: set[Job] = set()
-        self._newest: OrderedDict[str, int] = OrderedDict()
-        self._by_client: dict[str, dict[Job, int]] = {}
+        self._newest: OrderedDict[Client, int] = OrderedDict()
+        self._by_client: dict[Client, dict[Job, int]] = {}
         self._closed = False
 
     async def do(
@@ -67,73 +100,60 @@ class Desk:
         """The result of `work(check)`, done in a thread.
 
         Raises what it raises; `Superseded` when a newer `seq` of the same `client` is or was asked for; `Busy` when
-        the line is full; `ClientGone`.
+        the line is full, or the reader has too much in it; `ClientGone`.
         """
-        if client is not None and seq is not None:
-            self._newer(client, seq)
-        if self._closed or len(self._jobs) >= self._limits.workers + self._limits.waiting:
-            raise Busy("the server has all the work that it can line up; try again in a second.")
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="cutaway")
-        job = Job()
+        reader = reader_of(request.scope)
+        tab = (reader, client) if client is not None and seq is not None else None
+        if tab is not None and seq is not None:
+            self._newer(tab, seq)
+        if self._closed:
+            raise Busy("the server is going away; start it again with `cutaway serve`.")
+        if self._crew is None:
+            self._crew = Crew(self._limits.workers)
+        job = Job(reader, tab, work, self._left)
+        self._crew.put(job, self._refuse)
         self._jobs.add(job)
-        if client is not None and seq is not None:
-            self._by_client.setdefault(client, {})[job] = seq
-
-        def run() -> T:
-            job.check()
-            # a change made by somebody may well overflow; the answer then says so in its own words
-            with np.errstate(all="ignore"):
-                return work(job.check)
-
-        future = self._pool.submit(run)
-        future.add_done_callback(lambda done: self._loop_call(job, client))
-        return await self._result(request, job, future)
-
-    async def _result(self, request: Request, job: Job, future: Future[T]) -> T:
-        done = asyncio.wrap_future(future)
-        done.add_done_callback(lambda each: each.cancelled() or each.exception())  # dropped work may fail unheard
-        gone = asyncio.create_task(_disconnected(request))
+        if tab is not None and seq is not None:
+            self._by_client.setdefault(tab, {})[job] = seq
         try:
-            awaited: set[asyncio.Future[Any]] = {done, job.dropped, gone}
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if done.done() and not done.cancelled():
-                return done.result()
-            if job.stopped is None:
-                job.drop(ClientGone("the client went away."))
-            assert job.stopped is not None
-            raise job.stopped
+            result: T = await _result(request, job)
+            return result
         finally:
-            if not done.done():
-                job.drop(ClientGone("the request was cancelled."))
-                future.cancel()
-            gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await gone
+            if not job.done.done():  # the request was cancelled
+                self._drop(job, ClientGone("the request was cancelled."))
+            elif job.stopped is not None:
+                self._drop(job, job.stopped)
 
-    def _newer(self, client: str, seq: int) -> None:
-        newest = self._newest.get(client)
+    def _refuse(self, waiting: int, own: int) -> None:
+        if own >= self._limits.waiting_each:
+            raise Busy(f"{own} of your requests wait already, the most for one reader; try again in a second.")
+        if waiting >= self._limits.waiting:
+            raise Busy("the server has all the work that it can line up; try again in a second.")
+
+    def _newer(self, tab: Client, seq: int) -> None:
+        newest = self._newest.get(tab)
         if newest is not None and seq < newest:
             raise Superseded(f"keystroke {seq} is older than {newest}, which was asked for since; nothing to do.")
-        self._newest[client] = seq
-        self._newest.move_to_end(client)
+        self._newest[tab] = seq
+        self._newest.move_to_end(tab)
         while len(self._newest) > CLIENTS:
             self._newest.popitem(last=False)
-        for job, older in list(self._by_client.get(client, {}).items()):
+        for job, older in list(self._by_client.get(tab, {}).items()):
             if older < seq:
-                job.drop(Superseded(f"keystroke {older} was overtaken by {seq}; its work was dropped."))
+                self._drop(job, Superseded(f"keystroke {older} was overtaken by {seq}; its work was dropped."))
 
-    def _loop_call(self, job: Job, client: str | None) -> None:
-        """From the worker's thread: the job has left the line."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
-            job.dropped.get_loop().call_soon_threadsafe(self._left, job, client)
+    def _drop(self, job: Job, reason: CutawayError) -> None:
+        """Out of the line, if it is still there; else it stops at its next check."""
+        job.drop(reason)
+        if self._crew is not None and self._crew.leave(job):
+            self._left(job)
 
-    def _left(self, job: Job, client: str | None) -> None:
+    def _left(self, job: Job) -> None:
         self._jobs.discard(job)
-        if client is not None and client in self._by_client:
-            self._by_client[client].pop(job, None)
-            if not self._by_client[client]:
-                del self._by_client[client]
+        if job.tab is not None and job.tab in self._by_client:
+            self._by_client[job.tab].pop(job, None)
+            if not self._by_client[job.tab]:
+                del self._by_client[job.tab]
 
     def open(self) -> None:
         """Takes work (again)."""
@@ -143,10 +163,23 @@ class Desk:
         """Stops everything at the next block; new work is refused."""
         self._closed = True
         for job in list(self._jobs):
-            job.drop(Busy("the server is going away; start it again with `cutaway serve`."))
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+            self._drop(job, Busy("the server is going away; start it again with `cutaway serve`."))
+        if self._crew is not None:
+            self._crew.dismiss()
+            self._crew = None
+
+
+async def _result(request: Request, job: Job) -> Any:
+    gone = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({job.done, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not job.done.done():
+            job.drop(ClientGone("the client went away."))
+        return job.done.result()
+    finally:
+        gone.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gone
 
 
 async def _disconnected(request: Request) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cutaway.server.answer import error_response
@@ -18,8 +19,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 @dataclass(frozen=True)
 class Limits:
     """`max_tokens` in one text; `cache_bytes` that traces may hold; `body_bytes` of a request; `text_length` in
-    characters, before it is cut into tokens; `workers` that compute; `waiting` jobs in line before 503; `requests`
-    open at once; `models` loaded at once."""
+    characters, before it is cut into tokens; `workers` that compute; `waiting` jobs in line before 503, and
+    `waiting_each` of one reader's; `requests` open at once, and `requests_each` of one reader's; `models` loaded at
+    once; `new_tokens` of one generation."""
 
     max_tokens: int = 1024
     cache_bytes: int = 512 << 20
@@ -27,8 +29,25 @@ class Limits:
     text_length: int = 100_000
     workers: int = 2
     waiting: int = 64
+    waiting_each: int = 64
     requests: int = 256
+    requests_each: int = 256
     models: int = 2
+    new_tokens: int = 1024
+
+    def for_a_class(self) -> Limits:
+        """The same for a hundred readers and more: room for all of them, and for none of them all of it. (A browser
+        opens six connections to one address.)"""
+        return replace(self, waiting=1024, waiting_each=12, requests=1024, requests_each=16)
+
+
+READER = "cutaway.reader"
+
+
+def reader_of(scope: Scope) -> str:
+    """Whose request it is: the browser's own cookie where there is a token (see `door`); on loopback all are one's
+    own."""
+    return str(scope.get(READER, "here"))
 
 
 class LimitRequests:
@@ -38,6 +57,7 @@ class LimitRequests:
         self._app = app
         self._limits = limits
         self._open = 0
+        self._of: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,6 +65,11 @@ class LimitRequests:
             return
         if self._open >= self._limits.requests:
             busy = Busy(f"the server has {self._open} requests open, its limit; try again in a second.")
+            await error_response(busy)(scope, receive, send)
+            return
+        reader = reader_of(scope)
+        if self._of[reader] >= self._limits.requests_each:
+            busy = Busy(f"you have {self._of[reader]} requests open, the most for one reader; try again in a second.")
             await error_response(busy)(scope, receive, send)
             return
         most = self._limits.body_bytes
@@ -56,10 +81,14 @@ class LimitRequests:
             await error_response(too_large)(scope, receive, send)
             return
         self._open += 1
+        self._of[reader] += 1
         try:
             await self._metered(scope, receive, send, too_large)
         finally:
             self._open -= 1
+            self._of[reader] -= 1
+            if not self._of[reader]:
+                del self._of[reader]
 
     async def _metered(self, scope: Scope, receive: Receive, send: Send, too_large: TooLarge) -> None:
         """A body that does not say its length (chunked) is counted as it comes."""
