@@ -1,6 +1,10 @@
 /** The page's state as an address: everything that a view needs to be sent to somebody. Pure; `page.svelte.ts` keeps it. */
+import { formatChanges, parseChanges, type Change } from './changes';
 
 export const DEFAULT_TEXT = 'The robots will bring peace. The robots will bring';
+
+/** Panels that stand in the left column's place, beside the picture. */
+export const SIDE_PANELS: readonly string[] = ['find', 'change', 'generate', 'play', 'models'];
 
 /** One number: a site (or parameter) and an index. The last of `pin` is looked at; those before it are breadcrumbs. */
 export interface Pin {
@@ -27,9 +31,9 @@ export interface Address {
   head: number;
   /** the selected position; null: the last */
   pos: number | null;
-  /** the unfolded stage */
+  /** the unfolded stage; or a side panel's own pane, by the panel's id ("change", "change.sweep") */
   open: string | null;
-  /** one panel at a time: "map", "help", or one that a later issue adds */
+  /** one panel at a time: "map", "help", or one of `SIDE_PANELS` */
   panel: string | null;
   /** the token whose logit is followed; null: the likeliest */
   token: number | null;
@@ -37,11 +41,20 @@ export interface Address {
   /** switches that are not at their default, such as "first-token" or "transpose" */
   switches: string[];
   sampling: Sampling;
+  /** what is changed in the run */
+  changes: Change[];
+  /** a second sentence, beside the first */
+  other: string | null;
+  /** a second model, beside the first */
+  model2: string | null;
+  /** the time of play, in seconds */
+  t: number | null;
 }
 
 export const PLAIN: Address = {
   text: DEFAULT_TEXT, model: null, stop: null, block: null, head: 0, pos: null, open: null, panel: null, token: null,
   pin: [], switches: [], sampling: { temperature: 1, top_k: null, top_p: null, min_p: null, seed: 0 },
+  changes: [], other: null, model2: null, t: null,
 };
 
 const NUMBERS = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const;
@@ -49,7 +62,7 @@ const NUMBERS = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const;
 export function formatAddress(address: Address): string {
   const query = new URLSearchParams();
   if (address.text !== PLAIN.text) query.set('text', address.text);
-  for (const key of ['model', 'stop', 'block', 'pos', 'open', 'panel', 'token'] as const) {
+  for (const key of ['model', 'stop', 'block', 'pos', 'open', 'panel', 'token', 'other', 'model2', 't'] as const) {
     const value = address[key];
     if (value !== null) query.set(key, String(value));
   }
@@ -60,7 +73,9 @@ export function formatAddress(address: Address): string {
     const value = address.sampling[key];
     if (value !== PLAIN.sampling[key] && value !== null) query.set(key, String(value));
   }
-  const text = query.toString().replace(/%3A/g, ':').replace(/%2C/g, ',').replace(/%7E/g, '~');
+  if (address.changes.length) query.set('changes', formatChanges(address.changes));
+  // what these stand for is read the same with and without their percent signs
+  const text = query.toString().replace(/%(3A|2C|7E|40|28|29|3B|3D)/g, (found) => decodeURIComponent(found));
   return text ? `?${text}` : '';
 }
 
@@ -86,6 +101,10 @@ export function parseAddress(search: string): Address {
     pin: (query.get('pin') ?? '').split('~').map(parsePin).filter((pin) => pin !== null),
     switches: (query.get('switches') ?? '').split(',').filter(Boolean),
     sampling,
+    changes: parseChanges(query.get('changes') ?? ''),
+    other: name('other'),
+    model2: name('model2'),
+    t: amount(query.get('t')),
   };
 }
 

@@ -6,7 +6,8 @@
 import { getContext, setContext } from 'svelte';
 import { Client } from '../protocol/client';
 import { templateOf, type Trace } from '../trace/trace';
-import { formatAddress, parseAddress, samePin, type Address, type Pin } from './address';
+import { formatAddress, parseAddress, samePin, SIDE_PANELS, type Address, type Pin } from './address';
+import { withoutPlaces } from './changes';
 import { Lit } from './lit.svelte';
 import { Session } from './session.svelte';
 
@@ -19,6 +20,7 @@ export interface Pointed extends Pin {
 
 // the first letter goes at once; while an answer is on its way, letters are joined
 const TYPING_PAUSE = 25;
+const NARROW = '(max-width: 719px)';
 
 export class Page {
   address = $state.raw<Address>(parseAddress(''));
@@ -57,6 +59,18 @@ export class Page {
     return block === null ? null : Math.min(block, (this.session.model?.config.n_layer ?? 1) - 1);
   }
 
+  /** The panel in the left column's place, if one is open. */
+  get side(): string | null {
+    const { panel } = this.address;
+    return panel !== null && SIDE_PANELS.includes(panel) ? panel : null;
+  }
+
+  /** The open side panel's own pane in the stage's place, as `open` names it: "change", "change.sweep". */
+  get pane(): string | null {
+    const { open } = this.address;
+    return this.side && open?.split('.')[0] === this.side ? open : null;
+  }
+
   get pin(): Pin | null {
     return this.address.pin.at(-1) ?? null;
   }
@@ -90,7 +104,18 @@ export class Page {
     const url = this.window.location.pathname + after;
     if (how === 'push') this.window.history.pushState(null, '', url);
     else this.window.history.replaceState(null, '', url);
-    if (change.text !== undefined || change.model !== undefined) void this.ask();
+    if (change.text !== undefined || change.model !== undefined || change.changes !== undefined) void this.ask();
+  }
+
+  /** Opens a side panel, or closes it (null); what was the last one's alone goes with it. */
+  besides(panel: string | null): void {
+    this.go({ panel, ...(this.pane ? { open: null } : {}), ...(panel === 'play' ? {} : { t: null }) });
+  }
+
+  /** Shows something in the stage's place from a panel. The panel stays, unless it is a screen of its own (narrow). */
+  unfold(change: Partial<Address>): void {
+    const narrow = this.window.matchMedia?.(NARROW).matches ?? false;
+    this.go({ panel: narrow ? null : this.side, ...change });
   }
 
   /** A keystroke. What was pinned or selected by position belongs to the old sentence; a weight is every sentence's. */
@@ -98,7 +123,11 @@ export class Page {
     this.draft = text;
     clearTimeout(this.timer);
     const pause = this.session.busy ? TYPING_PAUSE : 0;
-    this.timer = setTimeout(() => this.go({ text, pin: this.weights(), pos: null, token: null }, 'replace'), pause);
+    this.timer = setTimeout(() => this.go(this.typed(text), 'replace'), pause);
+  }
+
+  private typed(text: string): Partial<Address> {
+    return { text, pin: this.weights(), pos: null, token: null, changes: withoutPlaces(this.address.changes) };
   }
 
   private weights(): Pin[] {
@@ -129,15 +158,17 @@ export class Page {
   /** Esc: one step up. */
   up(): void {
     const { panel, pin, open, block, stop } = this.address;
-    if (panel) this.go({ panel: null });
+    if (panel && !this.side) this.go({ panel: null });
     else if (pin.length) this.go({ pin: [] });
+    else if (this.pane) this.go({ open: null });
+    else if (panel) this.besides(null);
     else if (open) this.go({ open: null });
     else if (block !== null) this.go({ block: null });
     else if (stop) this.go({ stop: null });
   }
 
   private ask(): Promise<void> {
-    return this.session.ask(this.address.text, this.address.model);
+    return this.session.ask(this.address.text, this.address.model, this.address.changes);
   }
 }
 

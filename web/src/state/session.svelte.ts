@@ -1,13 +1,17 @@
 /** The session with the server: which models there are, the one in use, and the trace of the newest text.
  *
  * `trace` keeps its last good value while a newer one is on its way or has failed, so that a picture never goes blank.
+ * Where the address changes the run, `trace` is the changed one and `before` the same text unchanged; both come together.
  */
 import { ApiError, Client, isAbort, modelPath } from '../protocol/client';
-import type { ModelAnswer, ModelEntry, ModelList } from '../protocol/types';
+import type { InterventionSpec, Manifest, ModelAnswer, ModelEntry, ModelList } from '../protocol/types';
 import { Trace } from '../trace/trace';
+import type { Change } from './changes';
 
 export class Session {
   trace = $state.raw<Trace | null>(null);
+  /** the unchanged run; null where nothing is changed */
+  before = $state.raw<Trace | null>(null);
   model = $state.raw<ModelAnswer | null>(null);
   models = $state.raw<ModelEntry[]>([]);
   /** one sentence to show, or null */
@@ -15,33 +19,37 @@ export class Session {
   busy = $state(false);
   /** the server does not answer; what was asked is asked again until it does */
   away = $state(false);
-  private readonly client: Client;
+  readonly client: Client;
   private byName = new Map<string, Promise<ModelAnswer>>();
   private list: Promise<ModelList> | null = null;
   private newest = 0;
+  private changing: AbortController | null = null;
 
   constructor(client?: Client) {
     this.client = client ?? new Client({ onAway: (away) => (this.away = away) });
   }
 
-  async ask(text: string, model: string | null): Promise<void> {
+  async ask(text: string, model: string | null, changes: readonly Change[] = []): Promise<void> {
     const turn = ++this.newest;
+    this.changing?.abort();
     this.busy = true;
     try {
-      const name = model ?? (await this.known()).default;
+      const name = model ?? (await this.listed()).default;
       if (!text) {
         const answer = await this.describe(name);
         if (turn === this.newest) {
           this.model = answer;
-          this.trace = null;
+          this.trace = this.before = null;
           this.error = null;
         }
         return;
       }
-      const [answer, manifest] = await Promise.all([this.describe(name), this.client.typed({ model: name, text })]);
+      const [answer, manifest, changed] = await Promise.all([this.describe(name), this.client.typed({ model: name, text }), this.change(name, text, changes)]);
       if (turn !== this.newest) return;
+      const plain = this.known(manifest, answer);
       this.model = answer;
-      this.trace = new Trace(manifest, answer, this.client);
+      this.trace = changed ? this.known(changed, answer, changes) : plain;
+      this.before = changed ? plain : null;
       this.error = null;
     } catch (error) {
       const superseded = isAbort(error) || (error instanceof ApiError && error.status === 409);
@@ -51,7 +59,19 @@ export class Session {
     }
   }
 
-  private async known(): Promise<ModelList> {
+  private async change(model: string, text: string, changes: readonly Change[]): Promise<Manifest | null> {
+    if (!changes.length) return null;
+    const own = (this.changing = new AbortController());
+    return this.client.post<Manifest>('/api/traces', { model, text, interventions: changes }, own.signal);
+  }
+
+  /** The trace of a manifest: the one that is here already, with all that it has fetched, where it is the same run. */
+  private known(manifest: Manifest, model: ModelAnswer, changes: readonly Change[] = []): Trace {
+    const here = [this.trace, this.before].find((each) => each?.manifest.id === manifest.id && each.model === model);
+    return here ?? new Trace(manifest, model, this.client, changes as InterventionSpec[]);
+  }
+
+  private async listed(): Promise<ModelList> {
     const list = await (this.list ??= this.client.json<ModelList>('/api/models'));
     this.models = list.models;
     return list;
