@@ -9,7 +9,7 @@ it('an address opens what it was made from', () => {
       { action: 'zero', site: 'blocks.23.attn.z', selection: { head: 0 } },
       { action: 'patch', site: 'blocks.2.resid_pre', selection: { pos: 3 }, source: { text: 'a & b ~ (“ß”) = 50%', pos: 1 } },
     ],
-    other: 'a mole & = @ (x)', model2: 'org/other:Q8', t: 12.5,
+    written: 3, ids: [12, 0, 919], window: 64, other: 'a mole & = @ (x)', model2: 'org/other:Q8', t: 12.5,
     switches: ['symlog', 'transpose'], sampling: { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: null, seed: 7 },
   };
   expect(parseAddress(formatAddress(address))).toEqual(address);
@@ -23,7 +23,7 @@ it('the plain page has a plain address', () => {
 });
 
 it('what makes no sense is left at its default', () => {
-  expect(parseAddress('?block=x&pos=-1&head=1e9&pin=../etc:1~:2~a:b&temperature=abc&top_k=&changes=zero~@x&t=-1')).toEqual(PLAIN);
+  expect(parseAddress('?block=x&pos=-1&head=1e9&pin=../etc:1~:2~a:b&temperature=abc&top_k=&changes=zero~@x&t=-1&written=-1&ids=1,,2&window=0')).toEqual(PLAIN);
 });
 
 it('an empty text is a text', () => {

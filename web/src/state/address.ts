@@ -41,6 +41,12 @@ export interface Address {
   /** switches that are not at their default, such as "first-token" or "transpose" */
   switches: string[];
   sampling: Sampling;
+  /** so many pieces at the end of the text were written by the model: the next is drawn as that place of the output */
+  written: number;
+  /** the text's pieces, where typing it would give others (a text that was written need not be cut into its own pieces again) */
+  ids: number[] | null;
+  /** the context that writing is held to; null: the model's */
+  window: number | null;
   /** what is changed in the run */
   changes: Change[];
   /** a second sentence, beside the first */
@@ -54,7 +60,7 @@ export interface Address {
 export const PLAIN: Address = {
   text: DEFAULT_TEXT, model: null, stop: null, block: null, head: 0, pos: null, open: null, panel: null, token: null,
   pin: [], switches: [], sampling: { temperature: 1, top_k: null, top_p: null, min_p: null, seed: 0 },
-  changes: [], other: null, model2: null, t: null,
+  written: 0, ids: null, window: null, changes: [], other: null, model2: null, t: null,
 };
 
 const NUMBERS = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const;
@@ -62,7 +68,7 @@ const NUMBERS = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const;
 export function formatAddress(address: Address): string {
   const query = new URLSearchParams();
   if (address.text !== PLAIN.text) query.set('text', address.text);
-  for (const key of ['model', 'stop', 'block', 'pos', 'open', 'panel', 'token', 'other', 'model2', 't'] as const) {
+  for (const key of ['model', 'stop', 'block', 'pos', 'open', 'panel', 'token', 'window', 'other', 'model2', 't'] as const) {
     const value = address[key];
     if (value !== null) query.set(key, String(value));
   }
@@ -73,6 +79,8 @@ export function formatAddress(address: Address): string {
     const value = address.sampling[key];
     if (value !== PLAIN.sampling[key] && value !== null) query.set(key, String(value));
   }
+  if (address.written !== 0) query.set('written', String(address.written));
+  if (address.ids) query.set('ids', address.ids.join(','));
   if (address.changes.length) query.set('changes', formatChanges(address.changes));
   // what these stand for is read the same with and without their percent signs
   const text = query.toString().replace(/%(3A|2C|7E|40|28|29|3B|3D)/g, (found) => decodeURIComponent(found));
@@ -101,6 +109,9 @@ export function parseAddress(search: string): Address {
     pin: (query.get('pin') ?? '').split('~').map(parsePin).filter((pin) => pin !== null),
     switches: (query.get('switches') ?? '').split(',').filter(Boolean),
     sampling,
+    written: whole(query.get('written')) ?? 0,
+    ids: numbers(query.get('ids')),
+    window: whole(query.get('window')) || null,
     changes: parseChanges(query.get('changes') ?? ''),
     other: name('other'),
     model2: name('model2'),
@@ -123,6 +134,10 @@ export function samePin(a: Pin | undefined, b: Pin | undefined): boolean {
 
 function whole(text: string | null): number | null {
   return text !== null && /^\d{1,9}$/.test(text) ? Number(text) : null;
+}
+
+function numbers(text: string | null): number[] | null {
+  return text !== null && /^\d{1,9}(,\d{1,9})*$/.test(text) ? text.split(',').map(Number) : null;
 }
 
 function amount(text: string | null): number | null {

@@ -5,9 +5,8 @@
  */
 import { getContext, setContext } from 'svelte';
 import { Client } from '../protocol/client';
-import { templateOf, type Trace } from '../trace/trace';
+import { templateOf, type Sampling as Settings, type Trace } from '../trace/trace';
 import { formatAddress, parseAddress, samePin, SIDE_PANELS, type Address, type Pin } from './address';
-import { withoutPlaces } from './changes';
 import { Lit } from './lit.svelte';
 import { Session } from './session.svelte';
 
@@ -59,6 +58,14 @@ export class Page {
     return block === null ? null : Math.min(block, (this.session.model?.config.n_layer ?? 1) - 1);
   }
 
+  /** How the piece behind the selected position is drawn: the address's settings, and the piece's place in the output. */
+  get drawn(): Settings {
+    const { sampling, written } = this.address;
+    const { temperature, seed, top_k, top_p, min_p } = sampling;
+    const index = Math.max(0, written - ((this.trace?.nPos ?? 1) - 1 - this.pos));
+    return { temperature, seed, index, top_k: top_k ?? undefined, top_p: top_p ?? undefined, min_p: min_p ?? undefined };
+  }
+
   /** The panel in the left column's place, if one is open. */
   get side(): string | null {
     const { panel } = this.address;
@@ -96,7 +103,9 @@ export class Page {
 
   /** Changes the address. A choice becomes a step of Back; typing replaces. */
   go(change: Partial<Address>, how: 'push' | 'replace' = 'push'): void {
-    const next = { ...this.address, ...change };
+    // pieces that were written belong to their text and model
+    const other = (change.text !== undefined || change.model !== undefined) && change.ids === undefined;
+    const next = { ...this.address, ...(other ? { ids: null, written: 0 } : {}), ...change };
     const before = formatAddress(this.address);
     const after = formatAddress(next);
     this.address = next;
@@ -126,8 +135,15 @@ export class Page {
     this.timer = setTimeout(() => this.go(this.typed(text), 'replace'), pause);
   }
 
+  /** The text as the model went on with it, `written` pieces long; `ids` where typing it would give others. A step of Back. */
+  wrote(text: string, ids: number[] | null, written: number): void {
+    this.draft = text;
+    clearTimeout(this.timer);
+    this.go({ text, ids, written, pin: this.weights(), pos: null, token: null });
+  }
+
   private typed(text: string): Partial<Address> {
-    return { text, pin: this.weights(), pos: null, token: null, changes: withoutPlaces(this.address.changes) };
+    return { text, pin: this.weights(), pos: null, token: null };
   }
 
   private weights(): Pin[] {
@@ -168,7 +184,8 @@ export class Page {
   }
 
   private ask(): Promise<void> {
-    return this.session.ask(this.address.text, this.address.model, this.address.changes);
+    const { text, model, changes, ids } = this.address;
+    return this.session.ask(text, model, changes, ids);
   }
 }
 

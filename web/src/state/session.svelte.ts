@@ -4,7 +4,7 @@
  * Where the address changes the run, `trace` is the changed one and `before` the same text unchanged; both come together.
  */
 import { ApiError, Client, isAbort, modelPath } from '../protocol/client';
-import type { InterventionSpec, Manifest, ModelAnswer, ModelEntry, ModelList } from '../protocol/types';
+import type { InterventionSpec, Manifest, ModelAnswer, ModelEntry, ModelList, TraceRequest } from '../protocol/types';
 import { Trace } from '../trace/trace';
 import type { Change } from './changes';
 
@@ -29,7 +29,7 @@ export class Session {
     this.client = client ?? new Client({ onAway: (away) => (this.away = away) });
   }
 
-  async ask(text: string, model: string | null, changes: readonly Change[] = []): Promise<void> {
+  async ask(text: string, model: string | null, changes: readonly Change[] = [], ids: number[] | null = null): Promise<void> {
     const turn = ++this.newest;
     this.changing?.abort();
     this.busy = true;
@@ -44,7 +44,8 @@ export class Session {
         }
         return;
       }
-      const [answer, manifest, changed] = await Promise.all([this.describe(name), this.client.typed({ model: name, text }), this.change(name, text, changes)]);
+      const said = ids?.length ? { ids } : { text };
+      const [answer, manifest, changed] = await Promise.all([this.describe(name), this.client.typed({ model: name, ...said }), this.change({ model: name, ...said }, changes)]);
       if (turn !== this.newest) return;
       const plain = this.known(manifest, answer);
       this.model = answer;
@@ -59,10 +60,10 @@ export class Session {
     }
   }
 
-  private async change(model: string, text: string, changes: readonly Change[]): Promise<Manifest | null> {
+  private async change(request: TraceRequest, changes: readonly Change[]): Promise<Manifest | null> {
     if (!changes.length) return null;
     const own = (this.changing = new AbortController());
-    return this.client.post<Manifest>('/api/traces', { model, text, interventions: changes }, own.signal);
+    return this.client.post<Manifest>('/api/traces', { ...request, interventions: changes }, own.signal);
   }
 
   /** The trace of a manifest: the one that is here already, with all that it has fetched, where it is the same run. */

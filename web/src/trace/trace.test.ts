@@ -56,6 +56,7 @@ describe('a trace', () => {
   });
   it('that has gone is made again by itself, once, and the request repeated', async () => {
     const { trace, urls } = traceOf((url, init) => {
+      if (init.method === 'POST') expect(JSON.parse(init.body as string)).not.toHaveProperty('text');
       if (init.method === 'POST') return new Response(JSON.stringify({ id: 't2' }));
       if (url.includes('t1')) return new Response(JSON.stringify({ error: { kind: 'TraceGone', message: 'gone' } }), { status: 410 });
       return new Response(body);

@@ -1,7 +1,7 @@
 /** A trace on the page: its manifest, its model, and the sites that were asked for, each fetched once.
  *
  * `site(name, selection, reduce)` gives a promise of a `Tensor`. Requests of one tick with the same selection and
- * reduction travel together. A trace that the server has dropped (410) is made again from its own text.
+ * reduction travel together. A trace that the server has dropped (410) is made again from its own pieces.
  */
 import { ApiError, modelPath, type Client, type Query } from '../protocol/client';
 import { readSafetensors } from '../protocol/safetensors';
@@ -201,11 +201,9 @@ export class Trace {
   }
 
   private async remake(): Promise<void> {
-    const { model, text, tokens } = this.manifest;
-    const request: TraceRequest = { model, interventions: this.interventions };
-    // ids, not the text, where they say more: a text given as ids need not encode to them again
-    if (text) request.text = text;
-    else request.ids = tokens.map((token) => token.id);
+    const { model, tokens } = this.manifest;
+    // ids, not the text: a text given as ids need not encode to them again
+    const request: TraceRequest = { model, ids: tokens.map((token) => token.id), interventions: this.interventions };
     this.remaking ??= this.client.post<Manifest>('/api/traces', request).then((made) => (this.id = made.id));
     try {
       await this.remaking;
