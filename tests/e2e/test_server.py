@@ -538,7 +538,8 @@ def test_ctrl_c_ends_it_quickly_and_quietly(speller: Path) -> None:
 
 def test_another_address_is_warned_of(speller: Path) -> None:
     with serving(speller, "--host", "0.0.0.0") as served:
-        with httpx.Client(base_url=served.url) as client:
+        site, _, token = served.url.partition("?token=")
+        with httpx.Client(base_url=site, headers={"authorization": f"Bearer {token}"}) as client:
             assert client.get("/api/health").status_code == 200
             assert client.get("/api/health", headers={"host": "evil.example"}).status_code == 403
         assert "warning: listening on 0.0.0.0" in served.said_on_stderr

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 def serve(
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; anything but loopback lets others in.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Let others in: where to listen (0.0.0.0: everywhere). The page is then behind a token.",
+            show_default="this machine alone, without a token",
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option("--port", metavar="N", min=0, max=65535, help="The port.", show_default="8765, or a free one"),
@@ -41,18 +47,21 @@ def serve(
 ) -> None:
     """Serve the page on this machine and open it: type a sentence and see the model work on it.
 
-    Ctrl-C ends it. Several tabs, and several readers, may use it at once.
+    Ctrl-C ends it. Several tabs may use it at once; with --host a whole class: everybody opens the address that is
+    printed, with its token, and a browser that has done so once needs it no more.
 
     \b
     Examples:
       cutaway
       cutaway serve --model gpt2 --no-open
       cutaway serve --port 9000 --max-tokens 2048
+      cutaway serve --host 0.0.0.0
     """  # fmt: skip
     try:
         from cutaway.server.app import create_app
+        from cutaway.server.door import new_token
         from cutaway.server.limits import Limits
-        from cutaway.server.run import address, bind, hosts_for, is_loopback, run
+        from cutaway.server.run import WILDCARDS, address, address_for_others, bind, hosts_for, is_loopback, run
     except ModuleNotFoundError as error:
         raise Missing(
             f"the page needs {error.name}, which is not installed; run: pip install 'cutaway[server]'"
@@ -60,24 +69,32 @@ def serve(
     from cutaway.cli.reading import open_model
 
     loaded = open_model(model)
-    sock = bind("127.0.0.1" if host == "localhost" else host, port)
-    url = address(sock)
+    token = None if host is None else new_token()
+    listen = "127.0.0.1" if host in (None, "localhost") else str(host)
+    sock = bind(listen, port)
+    url = address(sock, token)
+    others = address_for_others(sock, token)
     allowed = tuple(allow_host or ())
-    if not is_loopback(host):
+    limits = Limits(max_tokens=max_tokens, cache_bytes=cache_mb << 20)
+    if not is_loopback(listen):
         note(
-            f"warning: listening on {host}: whoever can reach this machine can use the model, and read what others"
-            " type. There is no password and no encryption."
+            f"warning: listening on {listen}: whoever has the address with its token can use the model. Nothing is"
+            " encrypted, so others on the network can read what is typed."
         )
     app = create_app(
         {loaded.name: loaded},
         default=loaded.name,
-        limits=Limits(max_tokens=max_tokens, cache_bytes=cache_mb << 20),
-        hosts=hosts_for(host, allowed),
+        limits=limits if token is None else limits.for_a_class(),
+        hosts=hosts_for(listen, allowed),
         port=sock.getsockname()[1],
+        any_address=listen in WILDCARDS,
+        token=token,
     )
 
     def ready() -> None:
         typer.echo(f"Cutaway is at {url}  (Ctrl-C ends it)")
+        if others is not None:
+            typer.echo(f"Others open   {others}")
         sys.stdout.flush()
         threading.Thread(target=_warm, args=(loaded,), daemon=True).start()
         if open_browser and _has_screen():

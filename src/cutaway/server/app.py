@@ -19,6 +19,7 @@ from cutaway.errors import CutawayError
 from cutaway.server import routes_analysis, routes_models, routes_traces, static
 from cutaway.server.answer import error_response, json_response
 from cutaway.server.desk import Desk
+from cutaway.server.door import Door
 from cutaway.server.limits import LimitRequests, Limits
 from cutaway.server.models import Models
 from cutaway.server.refusals import BadRequest
@@ -38,12 +39,15 @@ def create_app(
     limits: Limits | None = None,
     hosts: Iterable[str] = LOOPBACK,
     port: int | None = None,
+    any_address: bool = False,
+    token: str | None = None,
     folder: Path = static.FOLDER,
 ) -> FastAPI:
     """The server as an ASGI application.
 
     `models`: open already, by name; others are opened when they are asked for, if they are on this machine. `hosts`
-    and `port`: what `Host` may say (None: any port). `folder`: the built page.
+    and `port`: what `Host` may say (None: any port; `any_address`: any bare IP address). `token`: what others must
+    show to come in; without one the server is for this machine alone. `folder`: the built page.
     """
     limits = limits or Limits()
     given = dict(models or {})
@@ -74,7 +78,9 @@ def create_app(
     _handle_errors(app)
     _describe(app)
     app.add_middleware(LimitRequests, limits=limits)
-    app.add_middleware(OnlyOurPage, hosts=tuple(hosts), port=port)
+    if token is not None:
+        app.add_middleware(Door, token=token, port=port)
+    app.add_middleware(OnlyOurPage, hosts=tuple(hosts), port=port, any_address=any_address)
     return app
 
 

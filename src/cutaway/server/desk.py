@@ -28,7 +28,7 @@ CLIENTS = 4096  # of so many the newest keystroke is remembered
 
 
 class Job:
-    """One piece of work for `reader` (in the order of `tab`'s keystrokes, if it is of one), and why it should stop."""
+    """One piece of work for `reader` (of a keystroke in `tab`, if it is of one), and why it should stop."""
 
     def __init__(
         self, reader: str, tab: Client | None, work: Callable[[Check], Any], on_end: Callable[[Job], None]

@@ -1,6 +1,6 @@
 """Who is next: each reader's own work in the order it came, and the readers in turn.
 
-A reader who asks for a hundred things at once waits for them alone: after each, everybody else who waits has one turn.
+A reader who asks for a hundred things at once waits for them alone: after each, everybody else who waits has a turn.
 """
 
 from __future__ import annotations

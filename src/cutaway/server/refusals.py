@@ -35,6 +35,12 @@ class Refused(CutawayError):
     http_status = 403
 
 
+class Unauthorized(CutawayError):
+    """A request without this server's token."""
+
+    http_status = 401
+
+
 class NotFound(CutawayError):
     """No such address."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -41,7 +42,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
-        sock.listen(128)
+        sock.listen(1024)  # a class opens its pages in the same second
     except OSError:
         sock.close()
         raise
@@ -69,19 +70,53 @@ def hosts_for(host: str, allowed: tuple[str, ...] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def address(sock: socket.socket) -> str:
+def address(sock: socket.socket, token: str | None = None) -> str:
     """The address to open in a browser on this machine."""
     host, port = sock.getsockname()[:2]
-    if host in WILDCARDS:
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return _address("127.0.0.1" if host in WILDCARDS else host, port, token)
+
+
+def address_for_others(sock: socket.socket, token: str | None = None) -> str | None:
+    """The address that others on this network open, for a server that listens on every address. None where this
+    machine is on no network."""
+    host, port = sock.getsockname()[:2]
+    if host not in WILDCARDS:
+        return None
+    with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
+        try:
+            # sends nothing: it asks the system which of its addresses it would send from
+            probe.connect(("2001:db8::1" if ":" in host else "192.0.2.1", 9))
+        except OSError:
+            return None
+        own: str = probe.getsockname()[0]
+    return _address(own, port, token) if not is_loopback(own) else None
+
+
+def _address(host: str, port: int, token: str | None) -> str:
+    query = f"?token={token}" if token is not None else ""
+    return f"http://[{host}]:{port}/{query}" if ":" in host else f"http://{host}:{port}/{query}"
 
 
 def run(app: Any, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
     """Serves `app` (from `create_app`) until Ctrl-C, which raises KeyboardInterrupt once all is closed. `on_ready` is
     called when requests are answered."""
+    allow_connections()
     with half_of_the_cores():
         server_for(app, on_ready).run(sockets=[sock])
+
+
+def allow_connections(wanted: int = 4096) -> None:
+    """A hundred browsers hold six connections each, and some systems allow a process 256 open files unless it asks
+    for more."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def half_of_the_cores() -> AbstractContextManager[Any]:

@@ -13,6 +13,7 @@ CSP      The page loads scripts, styles, fonts and data from here alone, and no 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -57,12 +58,17 @@ def names_of(hosts: Iterable[str], port: int | None) -> frozenset[str]:
 
 
 class OnlyOurPage:
-    """Checks Host, Origin and Sec-Fetch-Site before anything else, and adds the headers to every answer."""
+    """Checks Host, Origin and Sec-Fetch-Site before anything else, and adds the headers to every answer.
 
-    def __init__(self, app: App, hosts: Iterable[str], port: int | None) -> None:
+    `any_address`: a plain IP address in `Host` will do, whichever it is. A page that points a name of its own here
+    sends that name; and this machine cannot know under which addresses others reach it.
+    """
+
+    def __init__(self, app: App, hosts: Iterable[str], port: int | None, any_address: bool = False) -> None:
         self._app = app
         self._hosts = names_of(hosts, port)
-        self._any_port = port is None
+        self._port = port
+        self._any_address = any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -93,7 +99,7 @@ class OnlyOurPage:
                 " allow another name with --allow-host."
             )
         origin = headers.get("origin")
-        if origin is not None and not self._same(origin):
+        if origin is not None and not self._same(origin, hosts[0]):
             return Refused("this request comes from another site; only the page that this server serves may ask.")
         site = headers.get("sec-fetch-site", "none")
         # a link from elsewhere may open the page, and no more than that
@@ -103,12 +109,27 @@ class OnlyOurPage:
         return None
 
     def _known(self, host: str) -> bool:
-        host = host.lower()
-        return (_without_port(host) if self._any_port else host) in self._hosts
+        if self._named(host):
+            return True
+        name = _without_port(host)
+        return self._any_address and _is_address(name) and host in names_of([name], self._port)
 
-    def _same(self, origin: str) -> bool:
-        scheme, _, host = origin.partition("://")
-        return scheme in ("http", "https") and self._known(host)
+    def _named(self, host: str) -> bool:
+        host = host.lower()
+        return (_without_port(host) if self._port is None else host) in self._hosts
+
+    def _same(self, origin: str, host: str) -> bool:
+        # among bare addresses, only the one that this very request went to
+        scheme, _, theirs = origin.partition("://")
+        return scheme in ("http", "https") and (theirs == host or self._named(theirs))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+    except ValueError:
+        return False
+    return True
 
 
 def _without_port(host: str) -> str:

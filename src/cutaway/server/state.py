@@ -24,6 +24,7 @@ FRAME: dict[str, Any] = {
 }
 
 ERRORS = {
+    401: "The server asks for a token, which the request lacks.",
     403: "The request does not come from this server's own page.",
     404: "No model, site or parameter is called that.",
     409: "A newer keystroke of the same client came.",
@@ -39,7 +40,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For `responses=`: these, and what every route may answer."""
     return {
         status: {"model": ErrorAnswer, "description": ERRORS[status]}
-        for status in sorted({403, 422, 500, 503, *statuses})
+        for status in sorted({401, 403, 422, 500, 503, *statuses})
     }
 
 
