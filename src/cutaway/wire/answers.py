@@ -69,7 +69,11 @@ def manifest(trace: Trace, piece: PieceOf, *, id: str, text: str, seconds: float
         start=trace.start,
         n_pos=len(trace),
         shapes=shapes,
-        interventions=applied(trace.interventions),
+        interventions=[
+            s.ChangeAnswer(each.site, each.action, each.selection, None, None, None, 1, "")
+            for each in applied(trace.interventions)
+        ],
+        python="",
         seconds=s.Seconds(seconds),
     )
 

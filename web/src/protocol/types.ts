@@ -11,13 +11,37 @@ export interface SliceSpec {
   step?: number | null;
 }
 
-/** A change at a site (name, alias or glob). `action`: zero, mean, scale, add or set. `selection`: axis -> index,
- * list or slice. `value`: a number or nested lists, where the action needs one. */
+/** `text` or `ids`, one of the two. */
+export interface TextSpec {
+  text?: string | null;
+  ids?: number[] | null;
+}
+
+/** Another text's run of the same model, unchanged: `text` or `ids`, one of the two. `pos`: the position there
+ * that is taken, where it is not the one here. */
+export interface SourceSpec {
+  text?: string | null;
+  ids?: number[] | null;
+  pos?: number | null;
+}
+
+/** The rows of the embedding table of `plus`, summed, less those of `minus`, times `scale`. */
+export interface DirectionSpec {
+  plus?: number[];
+  minus?: number[];
+  scale?: number;
+}
+
+/** A change at a site (name, alias or glob). `action`: zero, mean, scale, add, set, skip or patch. `selection`:
+ * axis -> index, list or slice. `value`: a number or nested lists, where the action needs one. `source`: what a
+ * patch is taken from. `direction`: what is added, in place of a value. */
 export interface InterventionSpec {
   site: string;
   action: string;
   selection?: Record<string, number | number[] | SliceSpec>;
   value?: unknown;
+  source?: SourceSpec | null;
+  direction?: DirectionSpec | null;
 }
 
 export interface TokenizeRequest {
@@ -176,12 +200,25 @@ export interface TokenizeAnswer {
   words: WordAnswer[];
 }
 
-/** A change that acts in a trace, bound to its site. `shape` of its value; None where it has none. */
+/** A change that acted on an explained number, bound to its site. `shape` of its value; None where it has none. */
 export interface AppliedIntervention {
   site: string;
   action: string;
   selection: Record<string, unknown>;
   shape: number[] | null;
+}
+
+/** A change as it was sent, its site's name spelled out (a glob stays one). `sites`: how many it acts at.
+ * `python`: a line that does the same to `model`. */
+export interface ChangeAnswer {
+  site: string;
+  action: string;
+  selection: Record<string, number | number[] | SliceSpec>;
+  value: unknown;
+  source: SourceSpec | null;
+  direction: DirectionSpec | null;
+  sites: number;
+  python: string;
 }
 
 /** How long the engine took to run the text (0 when the trace was still here). */
@@ -190,7 +227,7 @@ export interface Seconds {
 }
 
 /** A trace. `id` never changes its meaning; `shapes`: for each template ("blocks.{i}.attn.pattern") the length of
- * every axis. */
+ * every axis; `python`: a program that makes the same trace. */
 export interface Manifest {
   id: string;
   model: string;
@@ -199,7 +236,8 @@ export interface Manifest {
   start: number;
   n_pos: number;
   shapes: Record<string, number[]>;
-  interventions: AppliedIntervention[];
+  interventions: ChangeAnswer[];
+  python: string;
   seconds: Seconds;
 }
 
@@ -423,6 +461,99 @@ export interface ParametersAnswer {
   bytes: Record<string, number>;
   bytes_read_per_token: Record<string, number>;
   lengths: LengthCost[];
+}
+
+/** Runs `corrupted` once for each layer and position, with `site` there set to what it is in the run of `clean`.
+ * `site`: resid_pre, attn_out or mlp_out. Watched is the logit of `token` after the last position, or its lead over
+ * `against`. `pairs`: [position in corrupted, position in clean]; without them, each position that both have. */
+export interface SweepRequest {
+  model: string;
+  clean: TextSpec;
+  corrupted: TextSpec;
+  site: string;
+  token: number;
+  against?: number | null;
+  pairs?: number[][] | null;
+}
+
+/** How much of its attention a head gives, on average, to: the position before; where the same token stood before;
+ * what came after it then; the first position. */
+export interface DetectedHead {
+  block: number;
+  head: number;
+  previous_token: number;
+  duplicate_token: number;
+  induction: number;
+  first_token: number;
+}
+
+/** Over `n_sequences` texts, each of `length` random tokens said twice, drawn with `seed`. `note`: what is
+ * counted. */
+export interface DetectorsAnswer {
+  heads: DetectedHead[];
+  seed: number;
+  n_sequences: number;
+  length: number;
+  note: string;
+}
+
+/** `activation` × `per_activation` = `value`, what the neuron added to the logit. */
+export interface LargestNeuron {
+  block: number;
+  neuron: number;
+  activation: Num;
+  per_activation: Num;
+  value: Num;
+}
+
+/** The neurons of all blocks with the largest |activation| at `position`, largest first. */
+export interface LargestNeuronsAnswer {
+  position: number;
+  token: TokenAnswer;
+  against: TokenAnswer | null;
+  neurons: LargestNeuron[];
+}
+
+/** The first of the `total` tokens that are meant, best first. */
+export interface VocabularyAnswer {
+  tokens: TokenAnswer[];
+  total: number;
+}
+
+/** `event: start`. `clean` and `corrupted`: what is watched, in the two runs as they are. `n_pos`: positions of
+ * `corrupted`. `pairs` as they are used. */
+export interface SweepStart {
+  n_layer: number;
+  n_pos: number;
+  clean: Num;
+  corrupted: Num;
+  tokens: TokenAnswer[];
+  pairs: number[][];
+}
+
+/** `event: row`. What is watched, patched at this layer, by position of `corrupted`; None where nothing is
+ * patched. */
+export interface SweepRow {
+  layer: number;
+  values: Num[];
+}
+
+/** `event: end`. Every row has been told. */
+export interface SweepEnd {
+  n_layer: number;
+}
+
+/** `cosine` of the residual stream at position `a` here and `b` there, by depth: before the blocks, then after
+ * each. */
+export interface ComparedPair {
+  a: number;
+  b: number;
+  cosine: Num[];
+}
+
+export interface CompareAnswer {
+  depths: string[];
+  pairs: ComparedPair[];
 }
 
 /** As in `Model.generate`. `index`: the place of the first new token in the output, so that a text that was

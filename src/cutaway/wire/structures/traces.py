@@ -26,14 +26,50 @@ class SliceSpec:
 
 
 @dataclass(frozen=True)
+class TextSpec:
+    """`text` or `ids`, one of the two."""
+
+    text: str | None = None
+    ids: list[int] | None = None
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Another text's run of the same model, unchanged: `text` or `ids`, one of the two. `pos`: the position there
+    that is taken, where it is not the one here."""
+
+    text: str | None = None
+    ids: list[int] | None = None
+    pos: int | None = None
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+
+@dataclass(frozen=True)
+class DirectionSpec:
+    """The rows of the embedding table of `plus`, summed, less those of `minus`, times `scale`."""
+
+    plus: list[int] = field(default_factory=list)
+    minus: list[int] = field(default_factory=list)
+    scale: float = 1.0
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+
+@dataclass(frozen=True)
 class InterventionSpec:
-    """A change at a site (name, alias or glob). `action`: zero, mean, scale, add or set. `selection`: axis -> index,
-    list or slice. `value`: a number or nested lists, where the action needs one."""
+    """A change at a site (name, alias or glob). `action`: zero, mean, scale, add, set, skip or patch. `selection`:
+    axis -> index, list or slice. `value`: a number or nested lists, where the action needs one. `source`: what a
+    patch is taken from. `direction`: what is added, in place of a value."""
 
     site: str
     action: str
     selection: dict[str, int | list[int] | SliceSpec] = field(default_factory=dict)
     value: Any = None
+    source: SourceSpec | None = None
+    direction: DirectionSpec | None = None
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -238,12 +274,27 @@ class TokenizeAnswer:
 
 @dataclass(frozen=True)
 class AppliedIntervention:
-    """A change that acts in a trace, bound to its site. `shape` of its value; None where it has none."""
+    """A change that acted on an explained number, bound to its site. `shape` of its value; None where it has none."""
 
     site: str
     action: str
     selection: dict[str, Any]
     shape: list[int] | None
+
+
+@dataclass(frozen=True)
+class ChangeAnswer:
+    """A change as it was sent, its site's name spelled out (a glob stays one). `sites`: how many it acts at.
+    `python`: a line that does the same to `model`."""
+
+    site: str
+    action: str
+    selection: dict[str, int | list[int] | SliceSpec]
+    value: Any
+    source: SourceSpec | None
+    direction: DirectionSpec | None
+    sites: int
+    python: str
 
 
 @dataclass(frozen=True)
@@ -256,7 +307,7 @@ class Seconds:
 @dataclass(frozen=True)
 class Manifest:
     """A trace. `id` never changes its meaning; `shapes`: for each template ("blocks.{i}.attn.pattern") the length of
-    every axis."""
+    every axis; `python`: a program that makes the same trace."""
 
     id: str
     model: str
@@ -265,7 +316,8 @@ class Manifest:
     start: int
     n_pos: int
     shapes: dict[str, list[int]]
-    interventions: list[AppliedIntervention]
+    interventions: list[ChangeAnswer]
+    python: str
     seconds: Seconds
 
 
