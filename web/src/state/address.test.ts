@@ -9,7 +9,7 @@ it('an address opens what it was made from', () => {
       { action: 'zero', site: 'blocks.23.attn.z', selection: { head: 0 } },
       { action: 'patch', site: 'blocks.2.resid_pre', selection: { pos: 3 }, source: { text: 'a & b ~ (“ß”) = 50%', pos: 1 } },
     ],
-    written: 3, ids: [12, 0, 919], window: 64, other: 'a mole & = @ (x)', model2: 'org/other:Q8', t: 12.5,
+    written: 3, ids: [12, 0, 919], window: 64, other: 'a mole & = @ (x)', model2: 'org/other:Q8', t: 12.5, find: 'pieces', query: ' pea&ce',
     switches: ['symlog', 'transpose'], sampling: { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: null, seed: 7 },
   };
   expect(parseAddress(formatAddress(address))).toEqual(address);

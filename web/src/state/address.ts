@@ -55,12 +55,16 @@ export interface Address {
   model2: string | null;
   /** the time of play, in seconds */
   t: number | null;
+  /** what the Find panel looks for; null: heads by effect */
+  find: string | null;
+  /** what is searched there */
+  query: string | null;
 }
 
 export const PLAIN: Address = {
   text: DEFAULT_TEXT, model: null, stop: null, block: null, head: 0, pos: null, open: null, panel: null, token: null,
   pin: [], switches: [], sampling: { temperature: 1, top_k: null, top_p: null, min_p: null, seed: 0 },
-  written: 0, ids: null, window: null, changes: [], other: null, model2: null, t: null,
+  written: 0, ids: null, window: null, changes: [], other: null, model2: null, t: null, find: null, query: null,
 };
 
 const NUMBERS = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const;
@@ -68,7 +72,7 @@ const NUMBERS = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const;
 export function formatAddress(address: Address): string {
   const query = new URLSearchParams();
   if (address.text !== PLAIN.text) query.set('text', address.text);
-  for (const key of ['model', 'stop', 'block', 'pos', 'open', 'panel', 'token', 'window', 'other', 'model2', 't'] as const) {
+  for (const key of ['model', 'stop', 'block', 'pos', 'open', 'panel', 'token', 'window', 'other', 'model2', 't', 'find', 'query'] as const) {
     const value = address[key];
     if (value !== null) query.set(key, String(value));
   }
@@ -116,6 +120,8 @@ export function parseAddress(search: string): Address {
     other: name('other'),
     model2: name('model2'),
     t: amount(query.get('t')),
+    find: name('find'),
+    query: name('query'),
   };
 }
 

@@ -24,7 +24,7 @@ function packed(tensors: Record<string, { shape: number[]; data: number[]; ints?
 }
 
 const manifest = {
-  id: 't1', model: 'm', text: 'hi', tokens: [], start: 0, n_pos: 2, shapes: { embed: [2, 8] }, interventions: [], seconds: { engine: 0 },
+  id: 't1', model: 'm', text: 'hi', tokens: [], start: 0, n_pos: 2, shapes: { embed: [2, 8] }, interventions: [], seconds: { engine: 0 }, python: '',
 } as Manifest;
 const model = { name: 'm', sites: [{ template: 'embed', axes: ['pos', 'd_model'] }], parameters: [] } as unknown as ModelAnswer;
 

@@ -6,8 +6,8 @@
 import { ApiError, modelPath, type Client, type Query } from '../protocol/client';
 import { readSafetensors } from '../protocol/safetensors';
 import type {
-  AttributionAnswer, ExplainAnswer, HeadsAnswer, InterventionSpec, LensAnswer, Manifest, ModelAnswer, NeighboursAnswer, NextAnswer,
-  SiteRange, SurpriseAnswer, TokenAnswer, TraceRequest,
+  AttributionAnswer, DetectorsAnswer, ExplainAnswer, HeadsAnswer, InterventionSpec, LargestNeuronsAnswer, LensAnswer, Manifest, ModelAnswer, NeighboursAnswer, NextAnswer,
+  SiteRange, SurpriseAnswer, TokenAnswer, TraceRequest, VocabularyAnswer,
 } from '../protocol/types';
 import type { Tensor } from './tensor';
 
@@ -125,6 +125,35 @@ export class Trace {
 
   attribution(position: number, token: number, against?: number): Promise<AttributionAnswer> {
     return this.ask('attribution', { position, token, against });
+  }
+
+  /** How alike the residual streams of two runs are at pairs of places, after every block. */
+  compare(other: Trace, pairs: readonly (readonly [number, number])[]): Promise<CompareAnswer> {
+    const asked = pairs.map((pair) => pair.join(':')).join(',');
+    return this.once(`compare ${other.manifest.id} ${asked}`, () =>
+      this.alive((id) => other.alive((otherId) => this.client.json<CompareAnswer>(`/api/traces/${id}/compare`, { other: otherId, pairs: asked }))),
+    );
+  }
+
+  /** The neurons with the largest |activation| of all blocks at a position, and what each wrote to a token's logit. */
+  largestNeurons(position: number, token: number, k = 20): Promise<LargestNeuronsAnswer> {
+    return this.ask('neurons/largest', { position, token, k });
+  }
+
+  /** Each head's habits on random tokens: of the model, not of this text. */
+  detectors(): Promise<DetectorsAnswer> {
+    const path = `/api/models/${modelPath(this.model.name)}/detectors`;
+    return this.once(path, () => this.client.json(path));
+  }
+
+  /** Tokens of the vocabulary by text, number or bytes. */
+  vocabulary(query: string, k = 50): Promise<VocabularyAnswer> {
+    const path = `/api/models/${modelPath(this.model.name)}/vocabulary`;
+    return this.once(`${path} ${k} ${query}`, async () => {
+      const answer = await this.client.json<VocabularyAnswer>(path, { query, k });
+      for (const token of answer.tokens) this.pieces.set(token.id, token);
+      return answer;
+    });
   }
 
   neighbours(plus: readonly number[], minus: readonly number[] = [], k = 10): Promise<NeighboursAnswer> {
