@@ -1,15 +1,16 @@
 """Answers that come bit by bit: server-sent events over an ordinary request, which the page can stop.
 
-Each step of the work is a piece of work of its own at the desk. So a long answer waits its turn between two steps like
-everybody else's, and stops at the next step (or inside it, where it calls `check`) when its reader has gone. What
-fails before the first event is an ordinary error with its status; what fails later is `event: error` with the same
-words.
+The work is an iterator of events, and each of its steps is a piece of work of its own at the desk. So a long answer
+waits its turn between two steps like everybody else's, and stops at the next step (or inside it, where it calls
+`check`) when its reader has gone. What fails before the first event is an ordinary error with its status; what fails
+later is `event: error` with the same words.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -24,11 +25,8 @@ from cutaway.wire.structures import ErrorAnswer, ErrorBody
 
 log = logging.getLogger("cutaway.server")
 
-Event = tuple[str, Any]  # its name, and a structure of `wire.structures`
-Events = AsyncGenerator[Event, None]
-
 # For `responses=` of a route.
-STREAM: dict[str, Any] = {
+EVENTS: dict[str, Any] = {
     "description": "Server-sent events, as they come; closing the connection stops the work.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
@@ -36,80 +34,94 @@ STREAM: dict[str, Any] = {
 SERVER_ERROR = "the server made a mistake; what it was stands in the terminal that it runs in."
 
 
-async def event_stream(events: Events) -> Response:
-    """The answer, once the first event is there. Raises what comes before it."""
-    return _EventResponse(events, await anext(events, None))
+@dataclass(frozen=True)
+class Event:
+    """`data`: a structure of `wire.structures`."""
+
+    name: str
+    data: Any
+
+    def encode(self) -> bytes:
+        # one line: JSON writes the ends of lines inside a string as \n
+        return b"event: " + self.name.encode() + b"\ndata: " + dumps(self.data) + b"\n\n"
 
 
-async def at_the_desk(desk: Desk, request: Request, work: Callable[[Check], Iterator[Event]]) -> Events:
-    """The events of `work(check)`, each of them made by a worker, in turn with others' work.
+Work = Callable[[Check], Iterator[Event]]
 
-    `check` may be called at any time inside `work`, and raises when nobody waits any more. Only the first event can
-    be refused because the line is full: what has begun takes its turns.
+
+async def event_stream(desk: Desk, request: Request, work: Work) -> Response:
+    """`work(check)` gives the events; it is begun, and its first event made, before this returns.
+
+    Raises what `work` raises before its first event. `check` may be called from inside a step at any time, and
+    raises when nobody waits any more.
     """
-    turn: list[Check] = []
-    steps: Iterator[Event] | None = None
+    steps = _Steps(desk, request, work)
+    return _EventResponse(steps, await steps.next())
 
-    def step(check: Check) -> Event | None:
-        nonlocal steps
-        turn[:] = [check]
-        if steps is None:
-            steps = work(lambda: turn[0]())
-        return next(steps, None)
 
-    event = await desk.do(request, step)
-    while event is not None:
-        yield event
-        event = await desk.do(request, step, admitted=True)
+class _Steps:
+    """An iterator whose steps are done at the desk."""
+
+    def __init__(self, desk: Desk, request: Request, work: Work) -> None:
+        self._desk = desk
+        self._request = request
+        self._work = work
+        self._events: Iterator[Event] | None = None
+        self._check: Check = lambda: None
+
+    async def next(self) -> Event | None:
+        """The next event, None after the last. Only the first can be refused: what has begun takes its turns."""
+        return await self._desk.do(self._request, self._step, admitted=self._events is not None)
+
+    def close(self) -> None:
+        """Lets go of the work, and of all that it holds."""
+        self._events = iter(())
+
+    def _step(self, check: Check) -> Event | None:
+        self._check = check
+        if self._events is None:
+            self._events = iter(self._work(lambda: self._check()))
+        return next(self._events, None)
 
 
 class _EventResponse(Response):
     media_type = "text/event-stream"
 
-    def __init__(self, events: Events, first: Event | None) -> None:
+    def __init__(self, steps: _Steps, first: Event | None) -> None:
         # nothing on the way is to hold events back until there are more, or to pack them
         super().__init__(headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._events = events
+        self._steps = steps
         self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._send_all(scope, send)
-        finally:
-            self._steps.close()
-
-    async def _send_all(self, scope: Scope, send: Send) -> None:
-        try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await self._send_all(scope, send)
         finally:
-            await self._events.aclose()
+            self._steps.close()
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
         event = self._first
         while event is not None:
             await _send(send, event)
             try:
-                event = await anext(self._events, None)
+                event = await self._steps.next()
             except ClientGone:
                 return
             except CutawayError as error:
                 event = None
-                await _send(send, _error(type(error).__name__, str(error)))
+                await _send(send, _failure(type(error).__name__, str(error)))
             except Exception as error:
                 event = None
                 log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-                await _send(send, _error("ServerError", SERVER_ERROR))
+                await _send(send, _failure("ServerError", SERVER_ERROR))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send(send: Send, event: Event) -> None:
-    name, data = event
-    # one line of data: JSON writes the ends of lines inside a string as \n
-    text = b"event: " + name.encode() + b"\ndata: " + dumps(data) + b"\n\n"
-    await send({"type": "http.response.body", "body": text, "more_body": True})
+    await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
 
 
-def _error(kind: str, message: str) -> Event:
-    return "error", ErrorAnswer(ErrorBody(kind, message))
+def _failure(kind: str, message: str) -> Event:
+    return Event("error", ErrorAnswer(ErrorBody(kind, message)))
