@@ -6,7 +6,7 @@
 import { ApiError, modelPath, type Client, type Query } from '../protocol/client';
 import { readSafetensors } from '../protocol/safetensors';
 import type {
-  AttributionAnswer, DetectorsAnswer, ExplainAnswer, HeadsAnswer, InterventionSpec, LargestNeuronsAnswer, LensAnswer, Manifest, ModelAnswer, NeighboursAnswer, NextAnswer,
+  AttributionAnswer, CompareAnswer, DetectorsAnswer, ExplainAnswer, HeadsAnswer, InterventionSpec, LargestNeuronsAnswer, LensAnswer, Manifest, ModelAnswer, NeighboursAnswer, NextAnswer,
   SiteRange, SurpriseAnswer, TokenAnswer, TraceRequest, VocabularyAnswer,
 } from '../protocol/types';
 import type { Tensor } from './tensor';
