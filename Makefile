@@ -108,4 +108,4 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info src/cutaway/kernels/_native.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist src/*.egg-info src/cutaway/kernels/_native*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
