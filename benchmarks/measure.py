@@ -8,12 +8,40 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for: rows by name (none: all), and whether in a hurry."""
+
+    only: list[str] = field(default_factory=list)
+    quick: bool = False
+
+
+def model_path() -> str:
+    """The default model's file, brought if need be; every side opens this very file."""
+    from cutaway.weights import catalog
+
+    found = catalog.find(catalog.DEFAULT)
+    return str(found.path if found is not None else catalog.pull(catalog.DEFAULT))
+
+
+def peak_memory() -> int:
+    """The most resident memory that this process ever held, in bytes; mapped files that were touched count."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(each for each in status.read_text().splitlines() if each.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
 
 
 @dataclass(frozen=True)
@@ -43,16 +71,37 @@ def in_turn(a: Callable[[], Any], b: Callable[[], Any], pairs: int = 15, warm: i
             run()
             seconds[at] = time.perf_counter() - started
         times.append((seconds[0], seconds[1]))
-    ratios = sorted(first / second for first, second in times)
+    return ratio([first for first, _ in times], [second for _, second in times])
+
+
+def rounds(
+    sides: Mapping[str, Callable[[], float]], count: int, warm: int = 1, most: float = 1e9, rest: float = 0.02
+) -> dict[str, list[float]]:
+    """What every side measured, round by round, each side once in a round and the order turning; `warm` first rounds
+    are not counted. Ends early after `most` seconds, but not before three rounds."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    until = time.monotonic() + most
+    for number in range(warm + count):
+        if number >= warm + 3 and time.monotonic() > until:
+            break
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            time.sleep(rest)  # the last side's threads may still be spinning
+            value = sides[name]()
+            if number >= warm:
+                times[name].append(value)
+    return times
+
+
+def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
+    """A over B, of times that were taken in the same rounds."""
+    ratios = sorted(first / second for first, second in zip(a, b, strict=True))
     quarter = len(ratios) // 4
     return Ratio(
-        statistics.median(first for first, _ in times),
-        statistics.median(second for _, second in times),
-        statistics.median(ratios),
-        ratios[quarter],
-        ratios[-1 - quarter],
-        pairs,
-    )
+        statistics.median(a), statistics.median(b), statistics.median(ratios),
+        ratios[quarter], ratios[-1 - quarter], len(ratios),
+    )  # fmt: skip
 
 
 def machine() -> dict[str, Any]:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import Options
+
 ROOT = Path(__file__).parent.parent
 STATIC = ROOT / "src/cutaway/server/static"
 
@@ -45,7 +47,7 @@ def _scripts() -> int:
     return sum(len(gzip.compress(path.read_bytes(), 9)) for path in STATIC.rglob("*.js"))
 
 
-def run() -> list[dict[str, Any]]:
+def run(options: Options) -> list[dict[str, Any]]:
     if not (STATIC / "index.html").exists():
         raise SystemExit("benchmarks page: the page is not built; run `make page`, then again.")
     with _served() as site:

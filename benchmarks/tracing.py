@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import cutaway
-from benchmarks.measure import in_turn
+from benchmarks.measure import Options, in_turn
 from cutaway.models.forward import forward, unembed
 from cutaway.tap import SILENT
 
@@ -195,7 +195,7 @@ def silent_taps(model: cutaway.Model) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def run() -> list[dict[str, Any]]:
+def run(options: Options) -> list[dict[str, Any]]:
     model = cutaway.load()
     model.trace(SIX).logits()
     rows = lazy_against_untraced(model)
