@@ -12,7 +12,7 @@ for step in model.generate("The robots will bring", max_new_tokens=20, seed=1): 
 from cutaway.config import ModelConfig
 from cutaway.engine import Model, load, load_trace
 from cutaway.errors import CutawayError
-from cutaway.trace.interventions import Intervention, add, function, mean, patch, scale, set_to, zero
+from cutaway.trace.interventions import Intervention, add, function, mean, patch, scale, set_to, skip, zero
 from cutaway.trace.trace import Trace
 
 set = set_to  # the name people look for; `set_to` is the same where a builtin must not be shadowed
@@ -35,5 +35,6 @@ __all__ = [
     "scale",
     "set",
     "set_to",
+    "skip",
     "zero",
 ]

@@ -1,4 +1,4 @@
-"""Interventions as data: where (site, head, position, feature), and what (zero, mean, scale, add, set, patch).
+"""Interventions as data: where (site, head, position, feature), and what (zero, mean, scale, add, set, patch, skip).
 
     model.intervene({"blocks.3.attn.z": zero(head=2), "blocks.*.mlp_out": scale(0.5, pos=slice(4, None))})
 
@@ -30,13 +30,14 @@ from cutaway.trace.selection import (
     where,
     whole_numbers,
 )
+from cutaway.trace.skipping import Passing, left_out
 
 Array = Any
 POSITIONS = ("pos", "q_pos")
 TEXT = (*POSITIONS, "k_pos")  # axes that grow with the text
 # From here on masked keys are out. What brings one back in lets a row depend on later ones: by site, the actions that
 # can, and the value that leaves it out.
-AFTER_MASK = {"attn_scores": (("zero", "mean", "set"), -math.inf), "pattern": (("mean", "add", "set"), 0.0)}
+AFTER_MASK = {"attn_scores": (("zero", "mean", "set", "skip"), -math.inf), "pattern": (("mean", "add", "set"), 0.0)}
 
 
 class Readable(Protocol):
@@ -47,7 +48,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
-    """One change to one kind of value. Made by `zero mean scale add set_to patch function`; bound to its site by
+    """One change to one kind of value. Made by `zero mean scale add set_to patch skip function`; bound to its site by
     `bind`, which checks that they fit."""
 
     action: str
@@ -125,9 +126,16 @@ class Intervention:
             )
         return bound
 
-    def apply(self, value: Array, site: Site, positions: np.ndarray, n_pos: int) -> Array:
+    def apply(
+        self,
+        value: Array,
+        site: Site,
+        positions: np.ndarray,
+        n_pos: int,
+        before: Callable[[], Array] | None = None,
+    ) -> Array:
         """`value` with the change made, as a new array. `positions`: where its rows stand in the text, which has
-        `n_pos` positions."""
+        `n_pos` positions. `before` gives what went into the step that is left out, if one is."""
         if self.function is not None:
             # a copy: people write `value[:, 2] = 0; return value`, and the value may be kept as another site's
             return _checked(self.function(np.array(value, copy=True)), value, site)
@@ -138,7 +146,7 @@ class Intervention:
         old = value[grid]
         try:
             changed = np.array(value, copy=True)
-            changed[grid] = self._new(old, value, picked, site, rows)
+            changed[grid] = self._new(old, value, picked, site, rows) if before is None else before()[grid]
         except ValueError:
             given = [] if self.value is None else list(self.value.shape)
             raise BadSelection(
@@ -235,14 +243,15 @@ class Intervention:
                 f" {', '.join(ACTIONS)}), selection and value."
             )
         raw = values.get("value")
-        if (raw is None) != (action == "zero" or (action == "mean" and raw is None)):
-            raise BadSelection(f'the action "{action}" on {values["site"]} needs a value.')
+        if (raw is None) != (action in ("zero", "skip") or (action == "mean" and raw is None)):
+            needs = "takes no" if action in ("zero", "skip") else "needs a"
+            raise BadSelection(f'the action "{action}" on {values["site"]} {needs} value.')
         value = None if raw is None else _float32(raw)
         selection = {axis: index_of_json(index) for axis, index in selected.items()}
         return values["site"], cls(str(action), selection, value)
 
 
-ACTIONS = ("zero", "mean", "scale", "add", "set")
+ACTIONS = ("zero", "mean", "scale", "add", "set", "skip")
 
 
 def zero(**selection: Index) -> Intervention:
@@ -273,6 +282,13 @@ def add(array: Any, **selection: Index) -> Intervention:
 def set_to(array: Any, **selection: Index) -> Intervention:
     """`array` in place of what is there (broadcasts to what is selected; positions as in `add`)."""
     return Intervention("set", selection, _float32(array))
+
+
+def skip(**selection: Index) -> Intervention:
+    """What went into the step that makes this site, as if the step were not there: `attn.qk_scaled` without ÷ √d,
+    `attn.attn_scores` without the mask, `attn.rot_q` and `attn.rot_k` without positions (`skipping.left_out` has the
+    rule). GPT-2's positions are added: `zero()` on `pos_embed` leaves them out."""
+    return Intervention("skip", selection)
 
 
 def patch(trace: Readable, *, from_pos: Index | None = None, **selection: Index) -> Intervention:
@@ -329,7 +345,10 @@ class Interventions:
                                 " the like, or a function of the value."
                             )
                         each = function(each)
-                    bound.append(each.bind(declared(config)[name], sizes))
+                    site = declared(config)[name]
+                    if each.action == "skip":
+                        left_out(config, site)  # or it says why not
+                    bound.append(each.bind(site, sizes))
         return Interventions(config, bound)
 
     def edits(
@@ -338,11 +357,18 @@ class Interventions:
         """For `Listening`: site -> the changes, for a pass whose rows stand at `positions` of `n_pos`."""
         sites = declared(self.config)
         found: dict[str, list[Callable[[Array], Array]]] = {}
+        kept: list[tuple[str, Callable[[Array], Array]]] = []
         for each in self.bound:
             if each.site not in skip:
                 site = sites[each.site]
                 edit = functools.partial(each.apply, site=site, positions=positions, n_pos=n_pos)
+                if each.action == "skip":
+                    passing = Passing()
+                    kept.append((left_out(self.config, site), passing.keep))
+                    edit = functools.partial(edit, before=passing.take)
                 found.setdefault(each.site, []).append(edit)
+        for name, keep in kept:  # after all changes to what goes in: the step would have taken that
+            found.setdefault(name, []).append(keep)
         return found
 
     def to_list(self) -> list[dict[str, Any]]:

@@ -283,7 +283,8 @@ class Trace:
                 self._replay.before(listening)
             else:
                 assert isinstance(part, int)
-                self._replay.block(part, self._residual[part], listening.within(f"blocks.{part}."))
+                here = listening.within(f"blocks.{part}.")
+                self._replay.block(part, here("resid_pre", self._residual[part]), here)
         found = {name: _frozen(np.asarray(listening.kept[name])) for name in wanted}
         self._remember(found)
         return found
