@@ -1,5 +1,5 @@
-"""A step that is left out: by the definition, in any order with other changes, and alike in traces, replays, files and
-generation."""
+"""A step that is left out: by the definition, in any order with other changes, and alike in traces, replays, files
+and generation."""
 
 from __future__ import annotations
 

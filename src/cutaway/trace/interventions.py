@@ -374,6 +374,12 @@ class Interventions:
     def to_list(self) -> list[dict[str, Any]]:
         return [each.to_dict() for each in self.bound]
 
+    def to_python(self) -> str:
+        """Lines that make the same changes to `model`, one each. Raises `BadSelection` for a Python function."""
+        from cutaway.trace.python_text import Change, lines
+
+        return "\n".join(lines(Change.of(each) for each in self.bound))
+
     @classmethod
     def of(cls, config: ModelConfig, values: Iterable[Mapping[str, Any]]) -> Interventions:
         """From what `to_list` gave."""
