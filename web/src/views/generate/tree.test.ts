@@ -75,6 +75,18 @@ describe('a tree of what was written', () => {
     expect(text(goTo(tree, 2))).toBe('The cat sat');
   });
 
+  it('a text that is longer than the window loses its oldest quarter, as in a run', () => {
+    const tree = take(written(), candidate(D, 0.5), BY); // four pieces
+    expect([4, 3, 2, 1].map((window) => windowTo(tree, tree.at, window).map((token) => token.id))).toEqual([[1, 2, 3, 4], [2, 3, 4], [3, 4], [4]]);
+    expect([textTo(tree, tree.at, 4), textTo(tree, tree.at, 3)]).toEqual(['The cat sat ran', ' cat sat ran']);
+    const long = plant('m', '', [1, 2, 3, 4, 5, 6, 7, 8, 9].map((id) => piece(id, 'x')));
+    expect(windowTo(long, 0, 8)).toHaveLength(7);
+    // the page may stand at the whole text, or at what the window holds of it
+    expect([findIds(tree, [1, 2, 3, 4], 3), findIds(tree, [2, 3, 4], 3), findIds(tree, [2, 3, 4])]).toEqual([3, 3, null]);
+    const on = write(tree, step(E, 0.5), BY, 1);
+    expect([on.nodes[on.at]?.dropped, textTo(on, on.at)]).toEqual([1, ' cat sat ran off']);
+  });
+
   it('a character may be spread over pieces', () => {
     const [first, second] = [piece(8, '�', 'e282'), piece(9, '�', 'ac')];
     let tree = write(plant('m', '\ufeffcosts ', [piece(7, '\ufeffcosts ')]), step(first, 0.5), BY);

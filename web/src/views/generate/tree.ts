@@ -95,10 +95,10 @@ function add(tree: Tree, piece: Piece): Tree {
   return { ...tree, nodes, at: id, end: id };
 }
 
-/** The engine's next piece. What left the window before it is gone for all that follow. */
-export function write(tree: Tree, step: StepAnswer, by: By): Tree {
+/** The engine's next piece. What left the window before it, `left` before the engine was asked, is gone for all that follow. */
+export function write(tree: Tree, step: StepAnswer, by: By, left = 0): Tree {
   const own = step.candidates.find((each) => each.token.id === step.token.id);
-  const dropped = nodeOf(tree, tree.at).dropped + (step.dropped?.tokens ?? 0);
+  const dropped = nodeOf(tree, tree.at).dropped + left + (step.dropped?.tokens ?? 0);
   return add(tree, { token: step.token, how: 'drawn', probability: own?.probability ?? null, step, by, dropped });
 }
 
@@ -167,25 +167,41 @@ export function tokensTo(tree: Tree, id: number): TokenAnswer[] {
   return [...tree.prompt, ...pathTo(tree, id).map((each) => nodeOf(tree, each).token).filter((token) => token !== null)];
 }
 
+/** So many pieces the model sees no more, once it goes on behind `id`: where the text is longer than the window, its oldest
+ * quarter leaves (as in the engine, which takes no text that is longer). */
+export function droppedFor(tree: Tree, id: number, window: number): number {
+  const node = nodeOf(tree, id);
+  const length = tree.prompt.length + node.depth;
+  let gone = node.dropped;
+  while (length - gone > window) gone += Math.max(1, Math.floor(window / 4));
+  return gone;
+}
+
 /** Those that the model still sees. */
-export function windowTo(tree: Tree, id: number): TokenAnswer[] {
-  return tokensTo(tree, id).slice(nodeOf(tree, id).dropped);
+export function windowTo(tree: Tree, id: number, window = Infinity): TokenAnswer[] {
+  return tokensTo(tree, id).slice(droppedFor(tree, id, window));
 }
 
 /** The text that the model still sees, up to and with `id`: the prompt as it was typed, then the pieces' own bytes. */
-export function textTo(tree: Tree, id: number): string {
-  const { dropped } = nodeOf(tree, id);
+export function textTo(tree: Tree, id: number, window = Infinity): string {
+  const dropped = droppedFor(tree, id, window);
   const written = pathTo(tree, id).map((each) => nodeOf(tree, each).token).filter((token) => token !== null);
   if (dropped === 0) return tree.text + textOf(written);
-  return textOf(windowTo(tree, id));
+  return textOf(windowTo(tree, id, window));
 }
 
-/** The node whose text the model sees as just these ids; null: there is none. The one in use is looked at first. */
-export function findIds(tree: Tree, ids: readonly number[]): number | null {
-  const key = ids.join();
-  const same = (id: number): boolean => windowTo(tree, id).map((token) => token.id).join() === key;
-  if (same(tree.at)) return tree.at;
-  const found = tree.nodes.findIndex((_, id) => same(id));
+/** Whether these are the ids of the text up to `id`: as it stands, or as far as the window holds it. */
+export function isAt(tree: Tree, id: number, ids: readonly number[], window = Infinity): boolean {
+  return [Infinity, window].some((each) => {
+    const seen = windowTo(tree, id, each);
+    return seen.length === ids.length && seen.every((token, i) => token.id === ids[i]);
+  });
+}
+
+/** The node whose text has just these ids; null: there is none. The one in use is looked at first. */
+export function findIds(tree: Tree, ids: readonly number[], window = Infinity): number | null {
+  if (isAt(tree, tree.at, ids, window)) return tree.at;
+  const found = tree.nodes.findIndex((_, id) => isAt(tree, id, ids, window));
   return found < 0 ? null : found;
 }
 

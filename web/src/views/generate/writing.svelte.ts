@@ -9,7 +9,7 @@ import { formatChanges } from '../../state/changes';
 import type { Page } from '../../state/page.svelte';
 import { sentence } from '../../state/session.svelte';
 import type { Trace } from '../../trace/trace';
-import { findIds, follow, goTo, indexAfter, plant, take, textTo, windowTo, write, type By, type Tree } from './tree';
+import { droppedFor, findIds, follow, goTo, indexAfter, isAt, plant, take, textTo, windowTo, write, type By, type Tree } from './tree';
 
 /** the longest guess of prompt lookup */
 export const LOOKUP = 8;
@@ -22,8 +22,6 @@ export class Writing {
   tree = $state.raw<Tree | null>(null);
   running = $state(false);
   error = $state<string | null>(null);
-  /** the window of the run, once the server has said */
-  window = $state<number | null>(null);
   /** pieces and seconds of the run that goes on, or went on last */
   pace = $state.raw<{ pieces: number; seconds: number } | null>(null);
   private older: Tree[] = [];
@@ -38,13 +36,25 @@ export class Writing {
     return { ...sampling, lookup: this.page.on('lookup'), window, changes: formatChanges(changes) };
   }
 
+  /** How many positions the model may see. */
+  get window(): number {
+    const model = this.page.session.model;
+    return Math.min(this.page.address.window ?? Infinity, model?.config.n_ctx ?? Infinity, model?.max_tokens ?? Infinity);
+  }
+
+  /** Whether this is the trace of the text so far. */
+  isHere(trace: Trace): boolean {
+    const { tree } = this;
+    return tree?.model === trace.model.name && isAt(tree, tree.at, trace.tokens.map((token) => token.id), this.window);
+  }
+
   /** The page's text is another one now: a place in this tree, in one that was left, or a new prompt. */
   sync(trace: Trace): void {
     if (this.running) return;
     const ids = trace.tokens.map((token) => token.id);
     const model = trace.model.name;
     for (const tree of [this.tree, ...this.older]) {
-      const found = tree?.model === model ? findIds(tree, ids) : null;
+      const found = tree?.model === model ? findIds(tree, ids, this.window) : null;
       if (!tree || found === null) continue;
       if (tree !== this.tree) this.keep(tree);
       if (tree.at !== found) this.tree = goTo(tree, found);
@@ -63,10 +73,11 @@ export class Writing {
   async run(most: number): Promise<StepAnswer[]> {
     const start = this.tree;
     if (!start || this.running) return [];
-    const { by, page } = this;
+    const { by, page, window } = this;
+    let left = droppedFor(start, start.at, window) - (start.nodes[start.at]?.dropped ?? 0);
     const request: GenerateRequest = {
       model: start.model,
-      ids: windowTo(start, start.at).map((token) => token.id),
+      ids: windowTo(start, start.at, window).map((token) => token.id),
       interventions: page.address.changes,
       settings: {
         max_new_tokens: most, temperature: by.temperature, top_k: by.top_k, top_p: by.top_p, min_p: by.min_p, seed: by.seed,
@@ -79,17 +90,17 @@ export class Writing {
     const came: StepAnswer[] = [];
     const began = performance.now();
     let said = page.draft;
-    let left = false;
+    let elsewhere = false;
     try {
       for await (const { event, data } of page.session.client.events<GenerateStart | StepAnswer | GenerateEnd>('/api/generate', request, own.signal)) {
         // somebody wrote in the input, or went elsewhere: what they wrote counts
-        if ((left = page.draft !== said)) break;
-        if (event === 'start') this.window = (data as GenerateStart).n_ctx;
+        if ((elsewhere = page.draft !== said)) break;
         if (event !== 'step' || !this.tree) continue;
         const step = data as StepAnswer;
         came.push(step);
-        this.tree = write(this.tree, step, by);
-        page.draft = said = textTo(this.tree, this.tree.at);
+        this.tree = write(this.tree, step, by, left);
+        left = 0;
+        page.draft = said = textTo(this.tree, this.tree.at, window);
         this.pace = { pieces: came.length, seconds: (performance.now() - began) / 1000 };
       }
     } catch (error) {
@@ -97,7 +108,7 @@ export class Writing {
     } finally {
       this.running = false;
     }
-    if (!left && page.draft === said && came.length) await this.show();
+    if (!elsewhere && page.draft === said && came.length) await this.show();
     return came;
   }
 
@@ -127,11 +138,11 @@ export class Writing {
 
   /** The text so far as the page's text; by its ids where typing it would give other pieces. */
   private async show(): Promise<void> {
-    const { tree, page } = this;
+    const { tree, page, window } = this;
     if (!tree) return;
     const turn = ++this.shows;
-    const text = textTo(tree, tree.at);
-    const ids = windowTo(tree, tree.at).map((token) => token.id);
+    const text = textTo(tree, tree.at, window);
+    const ids = windowTo(tree, tree.at, window).map((token) => token.id);
     page.draft = text;
     let typed: number[] = [];
     try {
