@@ -5,17 +5,14 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from cutaway.kernels import quants
+from tests.support.native_cases import HALVES, ISAS, in_a_process_of_its_own, module
 
-native = pytest.importorskip("cutaway.kernels._native", reason="the native kernels are not built here")
-
-ISAS = ("avx512", "avx2", "neon", "plain")
+native = module()
 SCALES = (0.0, -0.0, 6e-8, -6e-8, 3e-5, 6.1e-5, -1.0, 0.0173, 65504.0, np.inf, -np.inf, np.nan)
 
 
@@ -32,16 +29,6 @@ def blocks_of(name: str, seed: int, count: int) -> np.ndarray:
             chosen = rng.choice(np.array(SCALES, np.float16), count).view(np.uint8).reshape(count, 2)
             raw[::2, place : place + 2] = chosen[::2]
     return raw
-
-
-# where a block keeps its float16 numbers
-HALVES = {
-    **dict.fromkeys(("Q8_0", "Q4_0", "Q5_0", "IQ4_NL"), (0,)),
-    **dict.fromkeys(("Q4_1", "Q5_1", "Q4_K", "Q5_K"), (0, 2)),
-    "Q2_K": (80, 82),
-    "Q3_K": (108,),
-    "Q6_K": (208,),
-}
 
 
 def assert_same_bits(ours: np.ndarray, twins: np.ndarray, what: str) -> None:
@@ -92,22 +79,8 @@ def compare_all() -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_every_format_has_the_twins_bits(isa: str) -> None:
-    """A process of its own for each instruction set: it is chosen once."""
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from tests.property import test_native_quants as t; print(t.native.isa()); t.compare_all()",
-        ],
-        env={**os.environ, "CUTAWAY_ISA": isa, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    if run.returncode and f'CUTAWAY_ISA is "{isa}"; this machine runs' in run.stderr:
-        pytest.skip(f"this machine cannot run {isa}")
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.split() == [isa]
+    code = "from tests.property import test_native_quants as t; print(t.native.isa()); t.compare_all()"
+    assert in_a_process_of_its_own(code, isa).split() == [isa]
 
 
 def test_every_float16_and_every_bfloat16() -> None:
