@@ -307,10 +307,11 @@ def test_the_manifest_says_every_shape(model: cutaway.Model) -> None:
     changed = model.intervene({"blocks.1.attn.z": cutaway.zero(head=2, pos=slice(1, 3))})
     trace = changed.trace(some_ids(6))
     said = manifest(trace, model.token, id="x", text="", seconds=0.5)
+    assert said.interventions == []
     for name, site in trace.sites.items():
         assert said.shapes[site.template] == list(trace[name].shape)
     assert [token.id for token in said.tokens] == list(trace.ids)
-    (applied,) = said.interventions
+    (applied,) = explain_answer(trace.explain("blocks.1.attn.z", (1, 2, 0))).changed_by
     assert (applied.site, applied.action) == ("blocks.1.attn.z", "zero")
     assert applied.selection == {"head": 2, "pos": {"start": 1, "stop": 3, "step": None}}
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from cutaway.engine import Model
-from cutaway.errors import BadInput, BadSelection
+from cutaway.errors import BadSelection
 from cutaway.server.answer import frame_response, json_response
-from cutaway.server.refusals import BadRequest
-from cutaway.server.routes_models import check_length
+from cutaway.server.changes import hold, ids_of, read_changes
+from cutaway.server.desk import Check
 from cutaway.server.state import FRAME, Body, State, errors, example, selection
-from cutaway.server.traces import Gauge, Held
-from cutaway.trace.interventions import Interventions
+from cutaway.server.traces import Held
 from cutaway.trace.selection import Index
 from cutaway.wire import structures as s
 from cutaway.wire.answers import explain_answer, manifest, next_answer
 from cutaway.wire.frames import View, sites_frame
-from cutaway.wire.json_text import plain
 from cutaway.wire.overview import overview_frame
 from cutaway.wire.query import BINS_PATTERN, INDEX_PATTERN, parse_bins, parse_index
 
 TRACE = Body(s.TraceRequest, {"model": "smollm2-135m", "ids": [12, 7, 31], "client": "a-tab", "seq": 1})
-MOST_INTERVENTIONS = 1000
 
 
 def routes(state: State) -> APIRouter:
@@ -123,63 +118,19 @@ def routes(state: State) -> APIRouter:
 
 
 def _manifest(held: Held) -> s.Manifest:
-    return manifest(held.trace, held.model.token, id=held.id, text=held.text, seconds=held.seconds)
+    return manifest(
+        held.trace,
+        held.model.token,
+        id=held.id,
+        text=held.text,
+        seconds=held.seconds,
+        changes=held.changes,
+        python=held.python,
+    )
 
 
-def _create(state: State, asked: s.TraceRequest, check: Callable[[], None]) -> Held:
+def _create(state: State, asked: s.TraceRequest, check: Check) -> Held:
     model = state.models.get(asked.model)
-    ids = _ids(state, model, asked)
-    interventions = _interventions(model, asked)
-    changed = model.with_interventions(interventions) if interventions else model
-    id = state.traces.id_of(asked.model, ids, interventions.to_list())
-    held = state.traces.find(id)
-    if held is not None:
-        return held
-    gauge = Gauge(model.config.n_layer, len(ids), check)
-    start = time.perf_counter()
-    trace = changed.trace(ids, beside=gauge)
-    seconds = time.perf_counter() - start
-    text = asked.text
-    if text is None:
-        text = (
-            "".join(model.token(each).text for each in ids)
-            if model.tokenizer is None
-            else model.tokenizer.decode(ids)
-        )
-    held = Held(id, changed, trace, text, gauge.norms, seconds)
-    state.traces.keep(held)
-    return held
-
-
-def _ids(state: State, model: Model, asked: s.TraceRequest) -> list[int]:
-    if (asked.text is None) == (asked.ids is None):
-        raise BadRequest("give text or ids, one of the two.")
-    if asked.text is not None:
-        check_length(state, asked.text)
-        ids = model.ids(asked.text)
-    else:
-        ids = model.ids(asked.ids or [])
-    if len(ids) > state.limits.max_tokens:
-        raise BadInput(
-            f"the text has {len(ids):,} tokens; this server takes {state.limits.max_tokens:,}, so shorten it or start"
-            " the server with a larger --max-tokens."
-        )
-    return ids
-
-
-def _interventions(model: Model, asked: s.TraceRequest) -> Interventions:
-    if len(asked.interventions) > MOST_INTERVENTIONS:
-        raise BadSelection(f"{len(asked.interventions)} changes at once; {MOST_INTERVENTIONS} is the most.")
-    for each in asked.interventions:
-        for axis, index in each.selection.items():
-            if isinstance(index, s.SliceSpec) and index.step == 0:
-                raise BadSelection(f"{axis} has the step 0; a step is 1 or more, or negative.")
-    return Interventions.of(model.config, [plain_intervention(each) for each in asked.interventions])
-
-
-def plain_intervention(each: s.InterventionSpec) -> dict[str, object]:
-    """As `Interventions.of` takes it. `value` stays as it came: it may be a large nested list."""
-    selected = {
-        axis: index if isinstance(index, int | list) else plain(index) for axis, index in each.selection.items()
-    }
-    return {"site": each.site, "action": each.action, "selection": selected, "value": each.value}
+    ids = ids_of(state, model, asked)
+    sent = read_changes(state, model, asked.interventions)
+    return hold(state, model, asked.model, ids, sent, check, asked.text)

@@ -7,7 +7,7 @@ import json
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from cutaway.server.refusals import TraceGone
 from cutaway.tap import SILENT, Tap
 from cutaway.trace.trace import Trace
 from cutaway.wire.frames import Ranges
+from cutaway.wire.structures import ChangeAnswer
 
 ROWS_OF_LOGITS = 16
 
@@ -38,6 +39,9 @@ class Gauge:
 
     def wants(self, site: str) -> bool:
         return False
+
+    def only_reads(self) -> None:
+        return None
 
     def within(self, prefix: str) -> Tap:
         if not prefix.startswith("blocks."):
@@ -59,13 +63,17 @@ class _BlockGauge:
     def wants(self, site: str) -> bool:
         return site in self._norms
 
+    def only_reads(self) -> Collection[str]:
+        return self._norms.keys()
+
     def within(self, prefix: str) -> Tap:
         return SILENT
 
 
 @dataclass
 class Held:
-    """A trace with what was computed about it once: its manifest's numbers, norms, ranges, some rows of logits."""
+    """A trace with what was computed about it once: its manifest's numbers, norms, ranges, some rows of logits.
+    `changes` and `python`: what was asked for, said again."""
 
     id: str
     model: Model
@@ -73,6 +81,8 @@ class Held:
     text: str
     norms: dict[str, np.ndarray]
     seconds: float
+    changes: Sequence[ChangeAnswer] = ()
+    python: str = ""
     ranges: Ranges = field(default_factory=dict)
     _logits: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -100,7 +110,8 @@ class Held:
     def nbytes(self) -> int:
         with self._lock:
             rows = sum(each.nbytes for each in self._logits.values())
-        return self.trace.nbytes + rows + sum(each.nbytes for each in self.norms.values())
+        said = 2 * len(self.python)  # its lines, and the values that they say
+        return self.trace.nbytes + rows + sum(each.nbytes for each in self.norms.values()) + said
 
 
 class Watched:

@@ -43,7 +43,7 @@ AFTER_MASK = {"attn_scores": (("zero", "mean", "set", "skip"), -math.inf), "patt
 class Readable(Protocol):
     """What `patch` takes values from: a `Trace`."""
 
-    def read(self, site: str, **selection: Index) -> np.ndarray: ...
+    def read(self, name: str, **selection: Index) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)

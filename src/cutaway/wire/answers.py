@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cutaway.errors import BadSelection
-from cutaway.generation.choice import choose
+from cutaway.generation.choice import Choice, choose
 from cutaway.generation.sampling import Sampling, ranked
 from cutaway.trace.trace import Trace, position_of
 from cutaway.wire import structures as s
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cutaway.analysis.logit_lens import LogitLens
     from cutaway.analysis.score import Score
     from cutaway.trace.explain import Explanation
-    from cutaway.trace.interventions import Intervention, Interventions
+    from cutaway.trace.interventions import Intervention
 
 AROUND_THE_DRAW = 3
 
@@ -58,7 +58,16 @@ def token_answer(piece: PieceLike) -> s.TokenAnswer:
 # -- the trace itself --------------------------------------------------------------------------------------------
 
 
-def manifest(trace: Trace, piece: PieceOf, *, id: str, text: str, seconds: float) -> s.Manifest:
+def manifest(
+    trace: Trace,
+    piece: PieceOf,
+    *,
+    id: str,
+    text: str,
+    seconds: float,
+    changes: Sequence[s.ChangeAnswer] = (),
+    python: str = "",
+) -> s.Manifest:
     sizes = trace.axis_sizes
     shapes = {site.template: [sizes[axis] for axis in site.axes] for site in trace.sites.values()}
     return s.Manifest(
@@ -69,17 +78,10 @@ def manifest(trace: Trace, piece: PieceOf, *, id: str, text: str, seconds: float
         start=trace.start,
         n_pos=len(trace),
         shapes=shapes,
-        interventions=[
-            s.ChangeAnswer(each.site, each.action, each.selection, None, None, None, 1, "")
-            for each in applied(trace.interventions)
-        ],
-        python="",
+        interventions=list(changes),
+        python=python,
         seconds=s.Seconds(seconds),
     )
-
-
-def applied(interventions: Interventions) -> list[s.AppliedIntervention]:
-    return [_applied(each) for each in interventions.bound]
 
 
 def _applied(each: Intervention) -> s.AppliedIntervention:
@@ -137,7 +139,12 @@ def next_answer(
 
     Raises `BadNumbers` when the logits are no numbers.
     """
-    choice = choose(logits, sampling or Sampling(), seen, seed, index)
+    return choice_answer(choose(logits, sampling or Sampling(), seen, seed, index), piece, position=position, k=k)
+
+
+def choice_answer(choice: Choice, piece: PieceOf, *, position: int, k: int) -> s.NextAnswer:
+    """The same of a choice that was made already."""
+    logits = choice.logits
     stages = {stage.name: stage for stage in choice.stages()}
     raw, last = stages["raw"], next(reversed(stages.values()))
     scaled, after = raw, {}
