@@ -1,4 +1,5 @@
 /** Painting a matrix of cells, and the marks over it. Pure: a 2-D context and numbers. */
+import { paintRows, takesPictures } from './raster';
 import type { ColourScale, Palette } from './scales';
 
 export interface Geometry {
@@ -39,9 +40,30 @@ export function cellUnder(g: Geometry, x: number, y: number): { row: number; col
 export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: ArrayLike<number>, look: Look): void {
   const { scale, palette, masked } = look;
   ctx.clearRect(0, 0, g.width, g.rows * g.rowHeight);
+  // cells that touch each other are a picture; those with gaps, and all that is no plain value, are drawn one by one
+  const touching = takesPictures(ctx) && g.width / g.cols < WIDE_ENOUGH_FOR_A_GAP;
+  const plain = (row: number, col: number): number | null => {
+    const value = data[row * g.cols + col] ?? NaN;
+    return Number.isNaN(value) || value === -Infinity || col === look.aside || masked?.(row, col) === true ? null : value;
+  };
+  if (touching) {
+    paintRows(ctx, g.rows, g.cols, (row, col) => {
+      const value = plain(row, col);
+      return value === null ? null : scale.rgb(value);
+    }, (row) => ({ x: 0, y: row * g.rowHeight + g.inset, width: g.width, height: g.rowHeight - 2 * g.inset }));
+  }
+  const notches: [x: number, y: number, width: number, up: boolean][] = [];
+  const tall = g.rowHeight - 2 * g.inset;
   for (let row = 0; row < g.rows; row++) {
     for (let col = 0; col < g.cols; col++) {
       const value = data[row * g.cols + col] ?? NaN;
+      if (touching && plain(row, col) !== null) {
+        if (tall >= 6 && scale.beyond(value)) {
+          const { x, y, width } = cellBox(g, row, col);
+          notches.push([x, y, width, value > 0]);
+        }
+        continue;
+      }
       const { x, y, width, height } = cellBox(g, row, col);
       if (Number.isNaN(value)) {
         ctx.strokeStyle = palette.muted;
@@ -64,25 +86,26 @@ export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: Ar
       }
       ctx.fillStyle = scale.css(value);
       ctx.fillRect(x, y, width, height);
-      if (scale.beyond(value) && height >= 6) notch(ctx, x, y, width, height, value, palette.ground);
+      if (scale.beyond(value) && height >= 6) notches.push([x, y, width, value > 0]);
     }
   }
+  bite(ctx, notches, tall, palette.ground);
 }
 
-/** A bite out of the edge that the value points past: the top for a positive one. */
-function notch(
-  ctx: CanvasRenderingContext2D, x: number, y: number, width: number, height: number, value: number, ground: string,
-): void {
-  ctx.fillStyle = ground;
+/** Bites out of the edge that a value points past: the top for a positive one. */
+function bite(ctx: CanvasRenderingContext2D, notches: readonly [x: number, y: number, width: number, up: boolean][], height: number, ground: string): void {
+  if (!notches.length) return;
   const size = Math.min(3, height / 4);
-  const middle = x + width / 2;
-  const half = Math.max(0.5, Math.min(width / 2, size));
-  const edge = value > 0 ? y : y + height;
-  const inside = value > 0 ? y + size : y + height - size;
+  ctx.fillStyle = ground;
   ctx.beginPath();
-  ctx.moveTo(middle - half, edge);
-  ctx.lineTo(middle + half, edge);
-  ctx.lineTo(middle, inside);
+  for (const [x, y, width, up] of notches) {
+    const middle = x + width / 2;
+    const half = Math.max(0.5, Math.min(width / 2, size));
+    const edge = up ? y : y + height;
+    ctx.moveTo(middle - half, edge);
+    ctx.lineTo(middle + half, edge);
+    ctx.lineTo(middle, up ? y + size : y + height - size);
+  }
   ctx.fill();
 }
 
@@ -130,4 +153,17 @@ export function sharp(canvas: HTMLCanvasElement, width: number, height: number):
   const ctx = canvas.getContext('2d');
   ctx?.setTransform(ratio, 0, 0, ratio, 0, 0);
   return ctx;
+}
+
+/** How to paint a canvas once more, on another context of the same CSS pixels: for taking the picture away. */
+export type Painter = (ctx: CanvasRenderingContext2D) => void;
+
+const painters = new WeakMap<HTMLCanvasElement, Painter>();
+
+export function repaintable(canvas: HTMLCanvasElement, paint: Painter): void {
+  painters.set(canvas, paint);
+}
+
+export function painterOf(canvas: HTMLCanvasElement): Painter | null {
+  return painters.get(canvas) ?? null;
 }

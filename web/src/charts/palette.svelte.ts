@@ -1,9 +1,9 @@
 /** The stylesheet's colours for canvases, read once and again when light and dark change. */
 import type { Palette } from './scales';
 
-const NAMES = ['ground', 'ink', 'muted', 'rule', 'negative', 'positive', 'share', 'lit', 'q', 'k', 'v', 'attention', 'mlp', 'residual'] as const;
+const NAMES = ['ground', 'ink', 'muted', 'rule', 'wash', 'negative', 'positive', 'share', 'lit', 'q', 'k', 'v', 'attention', 'mlp', 'residual'] as const;
 export type Role = 'q' | 'k' | 'v' | 'attention' | 'mlp' | 'residual';
-export type FullPalette = Palette & Record<Role, string>;
+export type FullPalette = Palette & Record<Role | 'wash', string>;
 
 class Colours {
   current = $state.raw<FullPalette>(read());
