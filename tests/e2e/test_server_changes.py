@@ -1,4 +1,4 @@
-"""Changes over the wire: what the server does is what the Python that it writes does; what does not fit is refused."""
+"""Changes over the wire: the server does what the Python that it writes does, and refuses what does not fit."""
 
 from __future__ import annotations
 

@@ -1,0 +1,183 @@
+"""A patching sweep: which layer and position carry what makes the difference between two texts.
+
+Activation patching ("Investigating Gender Bias in Language Models Using Causal Mediation Analysis", Vig et al. 2020;
+"Locating and Editing Factual Associations in GPT", Meng et al. 2022): the corrupted text is run again and again, each
+time with one vector (at one layer and position) set to what it was in the clean text's run. Where that brings the
+clean answer back, that vector carried it.
+
+Each run starts at the layer that is patched, and the positions of one layer run together, packed: the result is that
+of `model.intervene({site: patch(clean, pos=…)}).trace(corrupted)`, in a fraction of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cutaway.config import ModelConfig
+from cutaway.errors import BadInput, BadSelection
+from cutaway.models.forward import unembed
+from cutaway.models.registry import equations
+from cutaway.models.run import Run
+from cutaway.tap import SILENT, Tap
+from cutaway.trace.selection import pick
+
+if TYPE_CHECKING:
+    from cutaway.parameters import Parameters
+    from cutaway.trace.interventions import Interventions
+    from cutaway.trace.trace import Trace
+
+SITES = ("resid_pre", "attn_out", "mlp_out")
+ROWS_AT_ONCE = 512  # positions that run together, of however many texts
+
+
+class Runnable(Protocol):
+    """A `Model`."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def interventions(self) -> Interventions: ...
+
+    def trace(self, text: Any, /) -> Trace: ...
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One layer: what is watched, by the position of the corrupted text that was patched (NaN: none was)."""
+
+    layer: int
+    values: np.ndarray
+
+
+class PatchingSweep:
+    """A sweep that is ready to run: `for row in sweep: …`, or `sweep.values()`.
+
+    What is watched is the logit of `token` after the last position (or its lead over `against`): `clean` and
+    `corrupted` say what it is in the two runs as they are. `pairs`: (position in corrupted, position in clean).
+    """
+
+    def __init__(
+        self,
+        model: Runnable,
+        clean: Any,
+        corrupted: Any,
+        token: int,
+        *,
+        against: int | None = None,
+        site: str = "resid_pre",
+        pairs: Sequence[Sequence[int]] | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`clean` and `corrupted`: texts, ids, or traces of this model. `site`: one of `SITES`. `pairs`: which
+        positions belong together; without them, each that both texts have. `check` is called before each block, and
+        may end the sweep by raising.
+
+        Raises `BadInput` for a token outside the vocabulary and for a model that somebody changed; `BadSelection` for
+        another site, and for positions outside.
+        """
+        config = model.config
+        if model.interventions:
+            raise BadInput("the sweep makes its own changes; give it the model without others.")
+        if site not in SITES:
+            raise BadSelection(f'the sweep patches {", ".join(SITES)}; "{site}" is none of them.')
+        for id in (token, *(() if against is None else (against,))):
+            if not 0 <= id < config.n_vocab:
+                raise BadInput(f"token id {id} is outside this model's vocabulary, 0 to {config.n_vocab - 1}.")
+        self.site = site
+        self.token = int(token)
+        self.against = None if against is None else int(against)
+        self.n_layer = config.n_layer
+        self._model = model
+        self._check = check
+        self._clean = clean if hasattr(clean, "read_many") else model.trace(clean)
+        check()
+        self._corrupted = corrupted if hasattr(corrupted, "read_many") else model.trace(corrupted)
+        check()
+        self.n_pos = len(self._corrupted)
+        self.pairs = self._paired(pairs)
+        self.clean, self.corrupted = (
+            self._watched(each["logits"][-1:])[0] for each in (self._clean, self._corrupted)
+        )
+
+    def _paired(self, pairs: Sequence[Sequence[int]] | None) -> tuple[tuple[int, int], ...]:
+        if pairs is None:
+            return tuple((i, i) for i in range(min(len(self._clean), self.n_pos)))
+        if any(len(each) != 2 for each in pairs):
+            raise BadSelection("each pair is two positions: one in the corrupted text, one in the clean one.")
+        here = pick([pair[0] for pair in pairs], self.n_pos, "pos", "the corrupted text").tolist()
+        there = pick([pair[1] for pair in pairs], len(self._clean), "pos", "the clean text").tolist()
+        if len(set(here)) < len(here):
+            raise BadSelection("a position of the corrupted text is paired twice; say it once.")
+        return tuple(zip(here, there, strict=True))
+
+    def __iter__(self) -> Iterator[SweepRow]:
+        """Layer by layer, from the first."""
+        for layer in range(self.n_layer):
+            yield SweepRow(layer, self._row(layer))
+
+    def values(self) -> np.ndarray:  # [layer, pos]
+        """The whole map."""
+        return np.stack([row.values for row in self])
+
+    def _row(self, layer: int) -> np.ndarray:  # [pos]
+        found = np.full(self.n_pos, np.nan, dtype=np.float32)
+        at_once = max(1, ROWS_AT_ONCE // self.n_pos)
+        put = self._clean[f"blocks.{layer}.{self.site}"]
+        for first in range(0, len(self.pairs), at_once):
+            pairs = self.pairs[first : first + at_once]
+            here = [a for a, _ in pairs]
+            found[here] = self._run(layer, here, put[[b for _, b in pairs]])
+        return found
+
+    def _run(self, layer: int, here: Sequence[int], put: np.ndarray) -> np.ndarray:  # [run] [run, d_model] -> [run]
+        """The corrupted text so many times, each with one row of `put` at one position of `here`."""
+        config, parameters, n_pos = self._model.config, self._model.parameters, self.n_pos
+        x = np.tile(self._corrupted[f"blocks.{layer}.resid_pre"], (len(here), 1))  # [run · pos, d_model]
+        rows = np.arange(len(here)) * n_pos + np.asarray(here)
+        run = Run.of(config, x, [n_pos] * len(here))
+        tap: Tap = SILENT
+        if self.site == "resid_pre":
+            x[rows] = put
+        else:
+            tap = _Put(self.site, rows, put)
+        for i in range(layer, config.n_layer):
+            self._check()
+            x = equations(config).block(config, parameters.block(i), x, run, tap if i == layer else SILENT, None)
+        last = x[n_pos - 1 :: n_pos]
+        return self._watched(unembed(config, parameters, last))
+
+    def _watched(self, logits: np.ndarray) -> np.ndarray:  # [run, vocab] -> [run]
+        if self.against is None:
+            return np.asarray(logits[:, self.token])
+        return np.asarray(logits[:, self.token] - logits[:, self.against])
+
+
+class _Put:
+    """A tap that puts rows in place of a site's own."""
+
+    def __init__(self, site: str, rows: np.ndarray, put: np.ndarray) -> None:
+        self._site = site
+        self._rows = rows
+        self._put = put
+
+    def __call__(self, site: str, value: Any) -> Any:
+        if site != self._site:
+            return value
+        changed = np.array(value, copy=True)
+        changed[self._rows] = self._put
+        return changed
+
+    def wants(self, site: str) -> bool:
+        return site == self._site
+
+    def only_reads(self) -> Collection[str] | None:
+        return None
+
+    def within(self, prefix: str) -> Tap:
+        return SILENT
