@@ -16,7 +16,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Header:
 
 def pack(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
     """The whole file as bytes, arrays in the order given. Raises `BadInput` for a dtype other than F32 and I32."""
-    return b"".join(_pieces(tensors, metadata))
+    return b"".join(pieces(tensors, metadata))
 
 
 def write(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -70,15 +70,15 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping
     path = Path(path)
     if not path.name or "\0" in str(path):
         raise CutawayError(f"{str(path)!r} cannot be the name of a file; give one in a folder that is there.")
-    pieces = _pieces(tensors, metadata)
+    parts = pieces(tensors, metadata)
     beside = path.with_name(f".{os.urandom(8).hex()}.part")  # however long the name is
     try:
         # not tempfile: its files are private (0600), and the rename would keep that
         with open(
             os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666), "wb"
         ) as f:
-            for piece in pieces:
-                f.write(piece)
+            for part in parts:
+                f.write(part)
             f.flush()
             os.fsync(f.fileno())
         os.replace(beside, path)
@@ -92,8 +92,8 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping
             beside.unlink()
 
 
-def _pieces(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None) -> Iterator[bytes | memoryview]:
-    """Checked before the first piece is given, so that a refusal writes nothing."""
+def pieces(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> list[bytes | memoryview]:
+    """The file in order: its header, and each array where it lies in memory. Raises `BadInput`, as `pack` does."""
     header: dict[str, Any] = {}
     arrays = []
     if metadata:
@@ -117,12 +117,8 @@ def _pieces(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | Non
             f"the header of {len(arrays)} arrays is longer than {LONGEST_HEADER} bytes; save fewer at once."
         )
 
-    def give() -> Iterator[bytes | memoryview]:
-        yield struct.pack("<Q", len(text)) + text
-        for array in arrays:
-            yield memoryview(array.reshape(-1).view(np.uint8).data)
-
-    return give()
+    lying = [memoryview(array.reshape(-1).view(np.uint8).data) for array in arrays]
+    return [struct.pack("<Q", len(text)) + text, *lying]
 
 
 def read_header(buffer: Buffer, source: str) -> Header:

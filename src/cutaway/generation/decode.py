@@ -64,11 +64,11 @@ class Dropped:
 class Step:
     """One token, and why. Holds its logits and what a trace would need; everything else is computed when asked for.
 
-    `index` counts the output from 0; `position` is where the token stands in the window that the model sees (its
-    logits come from the position before, which `trace` shows). `text` is what became certain with it, `held` what is
-    whole but could be the beginning of a stop string: whoever stops early may still want it. `draft` is the guess of
-    the pass this token came from; `drafted` tells whether this very token had been guessed. `finish` is set on the
-    last step.
+    `index` counts the output (from 0, or from where `generate` was told to); `position` is where the token stands in
+    the window that the model sees (its logits come from the position before, which `trace` shows). `text` is what
+    became certain with it, `held` what is whole but could be the beginning of a stop string: whoever stops early may
+    still want it. `draft` is the guess of the pass this token came from; `drafted` tells whether this very token had
+    been guessed. `finish` is set on the last step.
     """
 
     index: int
@@ -125,13 +125,15 @@ def generate(
     decoder: StreamDecoder | None = None,
     lookup: int = 0,
     n_ctx: int | None = None,
+    index: int = 0,
 ) -> Generator[Step, None, None]:
     """Continues `ids`, one `Step` at a time. Everything is checked before the first.
 
     `max_new_tokens=None` goes on until the context is full. `seed=None` takes one from the system and says which.
     `stop` cuts the text before the string; `decoder` turns ids into text (without one, `text` stays empty).
     `lookup` is the longest draft of prompt-lookup speculation; 0 is none, and there is none where an intervention
-    needs the whole run. `n_ctx` makes the window smaller than the model's. Raises `BadInput`.
+    needs the whole run. `n_ctx` makes the window smaller than the model's. `index` is the place of the first new
+    token in the output: a text that was stopped goes on, with its seed, as it would have. Raises `BadInput`.
     """
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     window = _whole("n_ctx", n_ctx, 1, passes.config.n_ctx) if n_ctx is not None else passes.config.n_ctx
@@ -143,9 +145,10 @@ def generate(
     if strings and decoder is None:
         raise BadInput("stop strings need text, and this model has no tokenizer; leave them out or give eos_ids.")
     lookup = _whole("lookup", lookup, 0)
+    index = _whole("index", index, 0, 2**53)
     text = StoppableText(decoder, strings)
     ends = frozenset(_whole("eos_ids", each, 0) for each in ([eos_ids] if isinstance(eos_ids, int) else eos_ids))
-    return _Decoding(passes, prompt, sampling, limit, seed, text, ends, lookup, window).steps()
+    return _Decoding(passes, prompt, sampling, limit, seed, text, ends, lookup, window, index).steps()
 
 
 class _Decoding:
@@ -162,11 +165,13 @@ class _Decoding:
         eos_ids: frozenset[int],
         lookup: int,
         window: int,
+        index: int,
     ) -> None:
         self.passes = passes
         self.ids = ids
         self.first = 0
         self.written = 0
+        self.index = index
         self.sampling = sampling
         self.limit = limit
         self.seed = seed
@@ -219,10 +224,11 @@ class _Decoding:
         """Chooses the token behind `row` of the pass and writes it down: a `Step` but for what the pass has yet to
         tell."""
         seen = np.flatnonzero(self.seen) if self.seen is not None else None
-        choice = choose(logits, self.sampling, seen, self.seed, self.written)
+        index = self.index + self.written
+        choice = choose(logits, self.sampling, seen, self.seed, index)
         token = choice.token_id
         step = {
-            "index": self.written,
+            "index": index,
             "position": len(self.ids) - self.first,
             "token_id": token,
             "choice": choice,

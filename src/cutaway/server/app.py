@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from cutaway.engine import Model
 from cutaway.errors import CutawayError
-from cutaway.server import routes_analysis, routes_models, routes_traces, static
+from cutaway.server import routes_analysis, routes_models, routes_shelf, routes_traces, routes_writing, static
 from cutaway.server.answer import error_response, json_response
 from cutaway.server.desk import Desk
 from cutaway.server.door import Door
@@ -26,10 +26,23 @@ from cutaway.server.refusals import BadRequest
 from cutaway.server.security import LOOPBACK, OnlyOurPage
 from cutaway.server.state import State
 from cutaway.server.traces import Traces
+from cutaway.server.writing import Caches
 from cutaway.weights import catalog
 from cutaway.wire.structures import ErrorAnswer, ErrorBody
 
 log = logging.getLogger("cutaway.server")
+
+
+# A model's name may hold slashes: "/api/models/{name}" comes last of what begins so.
+PARTS = (routes_shelf, routes_models, routes_analysis, routes_traces, routes_writing)
+BODIES = (
+    routes_models.TOKENIZE,
+    routes_traces.TRACE,
+    routes_writing.GENERATE,
+    routes_writing.CHAT,
+    routes_shelf.PULL,
+    routes_shelf.OPEN,
+)
 
 
 def create_app(
@@ -52,8 +65,9 @@ def create_app(
     limits = limits or Limits()
     given = dict(models or {})
     traces = Traces(limits.cache_bytes)
-    shelf = Models(given, default or next(iter(given), catalog.DEFAULT), limits.models, traces.forget_model)
-    state = State(limits, shelf, traces, Desk(limits))
+    default = default or next(iter(given), catalog.DEFAULT)
+    models_here = Models(given, default, limits.models, traces.forget_model, local=token is None)
+    state = State(limits, models_here, traces, Desk(limits), Caches(limits.writing_bytes))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,7 +85,7 @@ def create_app(
         dependencies=[Depends(only_known_query)],
     )
     app.state.cutaway = state
-    for part in (routes_models, routes_analysis, routes_traces):
+    for part in PARTS:
         app.include_router(part.routes(state))
     for route in static.routes(folder):
         app.router.routes.append(route)
@@ -132,7 +146,7 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             description = generate()
             schemas = description.setdefault("components", {}).setdefault("schemas", {})
-            for body in (routes_models.TOKENIZE, routes_traces.TRACE):
+            for body in BODIES:
                 schemas.update(body.schemas())
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)

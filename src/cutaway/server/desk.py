@@ -96,8 +96,10 @@ class Desk:
         *,
         client: str | None = None,
         seq: int | None = None,
+        admitted: bool = False,
     ) -> T:
-        """The result of `work(check)`, done in a thread.
+        """The result of `work(check)`, done in a thread. `admitted`: a further piece of what was let in before; it
+        takes its turn, and is not refused.
 
         Raises what it raises; `Superseded` when a newer `seq` of the same `client` is or was asked for; `Busy` when
         the line is full, or the reader has too much in it; `ClientGone`.
@@ -111,7 +113,7 @@ class Desk:
         if self._crew is None:
             self._crew = Crew(self._limits.workers)
         job = Job(reader, tab, work, self._left)
-        self._crew.put(job, self._refuse)
+        self._crew.put(job, _admit if admitted else self._refuse)
         self._jobs.add(job)
         if tab is not None and seq is not None:
             self._by_client.setdefault(tab, {})[job] = seq
@@ -169,8 +171,12 @@ class Desk:
             self._crew = None
 
 
+def _admit(waiting: int, own: int) -> None:
+    """However long the line is."""
+
+
 async def _result(request: Request, job: Job) -> Any:
-    gone = asyncio.create_task(_disconnected(request))
+    gone = asyncio.create_task(disconnected(request))
     try:
         await asyncio.wait({job.done, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not job.done.done():
@@ -182,7 +188,7 @@ async def _result(request: Request, job: Job) -> Any:
             await gone
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
     """Ends when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -21,7 +21,7 @@ class Limits:
     """`max_tokens` in one text; `cache_bytes` that traces may hold; `body_bytes` of a request; `text_length` in
     characters, before it is cut into tokens; `workers` that compute; `waiting` jobs in line before 503, and
     `waiting_each` of one reader's; `requests` open at once, and `requests_each` of one reader's; `models` loaded at
-    once; `new_tokens` of one generation."""
+    once; `new_tokens` of one generation, and `writing_bytes` that all generations' caches may take."""
 
     max_tokens: int = 1024
     cache_bytes: int = 512 << 20
@@ -34,6 +34,7 @@ class Limits:
     requests_each: int = 256
     models: int = 2
     new_tokens: int = 1024
+    writing_bytes: int = 1 << 30
 
     def for_a_class(self) -> Limits:
         """The same for a hundred readers and more: room for all of them, and for none of them all of it. (A browser

@@ -5,14 +5,28 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from cutaway.engine import Model, load
 from cutaway.errors import UnknownModel, did_you_mean
+from cutaway.server.refusals import Refused
 from cutaway.sites.parameters import parameter_count
 from cutaway.weights import catalog
 from cutaway.wire.structures import ModelEntry, ModelList
+
+
+def bytes_of(path: Path) -> int | None:
+    """Of a file, or of a folder's weights; None where it cannot be read."""
+    try:
+        if path.is_file():
+            return path.stat().st_size
+        weights = [*path.glob("*.safetensors"), *path.glob("*.gguf")]
+        return sum(each.stat().st_size for each in weights) or None
+    except OSError:
+        return None
+
 
 # Rows of the embedding whose norms are taken at a time.
 ROWS_AT_ONCE = 4096
@@ -21,13 +35,21 @@ ROWS_AT_ONCE = 4096
 class Models:
     """Loaded models by name. `given`: those that are open already and stay so (what `serve --model` named).
 
-    A name from the network opens nothing but the catalog's and what was pulled: never a path that a page made up.
+    A name from the network opens nothing but the catalog's, what was pulled, and paths that this machine's own reader
+    has opened (`open`, on a `local` server alone): never a path that a page made up.
     """
 
     def __init__(
-        self, given: Mapping[str, Model], default: str, most: int, on_close: Callable[[Model], None]
+        self,
+        given: Mapping[str, Model],
+        default: str,
+        most: int,
+        on_close: Callable[[Model], None],
+        local: bool = True,
     ) -> None:
         self.default = default
+        self.local = local
+        self._paths: dict[str, str] = {}  # of what was opened by path
         self._given = dict(given)
         self._most = most
         self._on_close = on_close
@@ -43,19 +65,56 @@ class Models:
             if name in self._loaded:
                 self._loaded.move_to_end(name)
                 return self._loaded[name]
-            self._refuse_unlisted(name)
-            model = load(name, download=False)
-            self._loaded[name] = model
-            while len(self._loaded) > self._most:
-                _, closed = self._loaded.popitem(last=False)
-                self._norms.pop(id(closed.parameters), None)
-                self._on_close(closed)
-            return model
+            if name not in self._paths:
+                self._refuse_unlisted(name)
+            return self._keep(name, load(self._paths.get(name, name), download=False))
+
+    def open(self, path: str) -> str:
+        """Opens a file or folder of this machine; the name that it is called by from then on.
+
+        Raises `Refused` where others are let in, `UnknownModel` for what is no path, and what `load` raises.
+        """
+        self.refuse_others("opened")
+        location = catalog.find(path)
+        if location is None or location.source != "path":
+            raise UnknownModel(
+                f'"{path[:200]}" is no file or folder on this machine; give the path of a .gguf file or a folder.'
+            )
+        whole = str(location.path.absolute())
+        with self._lock:
+            model = load(whole, download=False)
+            known = {*catalog.CATALOG, *self._given, *(each.name for each in catalog.local_models())}
+            name, at = model.name, 2
+            while name in known or self._paths.get(name, whole) != whole:
+                name, at = f"{model.name} ({at})", at + 1
+            model.name = name
+            self._paths[name] = whole
+            self._keep(name, model)
+        return name
+
+    def refuse_others(self, what: str) -> None:
+        """Raises `Refused` on a server that lets others in."""
+        if not self.local:
+            raise Refused(
+                f"this server lets others in, so models are {what} by whoever runs it: with `cutaway pull`, or"
+                " `cutaway serve --model FILE`."
+            )
+
+    def _keep(self, name: str, model: Model) -> Model:
+        replaced = self._loaded.pop(name, None)
+        self._loaded[name] = model
+        gone = [] if replaced is None else [replaced]
+        while len(self._loaded) > self._most:
+            gone.append(self._loaded.popitem(last=False)[1])
+        for closed in gone:
+            self._norms.pop(id(closed.parameters), None)
+            self._on_close(closed)
+        return model
 
     def _refuse_unlisted(self, name: str) -> None:
         known = [*catalog.CATALOG, *(each.name for each in catalog.local_models())]
         if name not in known:
-            near = did_you_mean(name[:80], [*known, *self._given]) or "."
+            near = did_you_mean(name[:80], [*known, *self._given, *self._paths]) or "."
             raise UnknownModel(
                 f'this server has no model "{name[:80]}"{near} Bring one with `cutaway pull`, or serve a file with'
                 " `cutaway serve --model FILE`."
@@ -90,7 +149,9 @@ class Models:
         for name, found in here.items():
             if name not in entries:
                 entries[name] = ModelEntry(name, name, True, found.bytes, None, "", "", False, "")
-        return ModelList(self.default, list(entries.values()))
+        for name, path in self._paths.items():
+            entries[name] = ModelEntry(name, name, True, bytes_of(Path(path)), None, "", "", False, path)
+        return ModelList(self.default, list(entries.values()), self.local)
 
     def embedding_norms(self, model: Model) -> np.ndarray:  # [vocab]
         """The length of every row of the embedding table; taken once a model."""

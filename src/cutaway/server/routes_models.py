@@ -75,7 +75,7 @@ def routes(state: State) -> APIRouter:
     @api.get("/models/{name:path}", response_model=s.ModelAnswer, responses=errors(404))
     async def model(request: Request, name: str) -> Response:
         """A model's shape, and everything that it declares. Opens it."""
-        return json_response(await state.desk.do(request, lambda check: _model(state, name)))
+        return json_response(await state.desk.do(request, lambda check: model_of(state, name)))
 
     @api.get("/parameters", response_model=s.ParametersAnswer, responses=errors(404))
     async def parameters(
@@ -101,7 +101,8 @@ def _bins(reduce: str | None, bins: str | None) -> tuple[int, ...]:
     return parse_bins(bins) if bins is not None else ()
 
 
-def _model(state: State, name: str) -> s.ModelAnswer:
+def model_of(state: State, name: str) -> s.ModelAnswer:
+    """What is told of the model that is called this here. Raises `UnknownModel`, and what `load` raises."""
     model = state.models.get(name)
     return model_answer(
         model.config,

@@ -8,11 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cutaway.errors import BadSelection
-from cutaway.server.answer import frame_response, json_response
+from cutaway.server.answer import file_response, frame_response, json_response
 from cutaway.server.changes import hold, ids_of, read_changes
 from cutaway.server.desk import Check
 from cutaway.server.state import FRAME, Body, State, errors, example, selection
 from cutaway.server.traces import Held
+from cutaway.trace.saved import pieces
 from cutaway.trace.selection import Index
 from cutaway.wire import structures as s
 from cutaway.wire.answers import explain_answer, manifest, next_answer
@@ -113,6 +114,13 @@ def routes(state: State) -> APIRouter:
         found = await state.desk.do(request, lambda check: explain_answer(held.trace.explain(site, at)))
         state.traces.weigh(held)
         return json_response(found, immutable=True)
+
+    @api.get("/{id}/save", responses={200: FRAME, **errors(410)})
+    async def save(request: Request, id: str) -> Response:
+        """The trace as `trace.save` writes it: tokens, changes, residual stream. `cutaway.load_trace` reads it."""
+        held = state.traces.get(id)
+        parts = await state.desk.do(request, lambda check: pieces(held.trace))
+        return file_response(parts, f"{held.model.name or 'trace'}-{len(held.trace)}-tokens.safetensors")
 
     return api
 

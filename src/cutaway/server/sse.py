@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,10 +25,19 @@ from cutaway.wire.structures import ErrorAnswer, ErrorBody
 
 log = logging.getLogger("cutaway.server")
 
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
+
 # For `responses=` of a route.
 EVENTS: dict[str, Any] = {
     "description": "Server-sent events, as they come; closing the connection stops the work.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {"schema": _EVENT}},
 }
 
 SERVER_ERROR = "the server made a mistake; what it was stands in the terminal that it runs in."
@@ -46,6 +55,14 @@ class Event:
         return b"event: " + self.name.encode() + b"\ndata: " + dumps(self.data) + b"\n\n"
 
 
+class Steps(Protocol):
+    """Where events come from. `close` is called when no more are wanted."""
+
+    async def next(self) -> Event | None: ...
+
+    def close(self) -> None: ...
+
+
 Work = Callable[[Check], Iterator[Event]]
 
 
@@ -55,11 +72,11 @@ async def event_stream(desk: Desk, request: Request, work: Work) -> Response:
     Raises what `work` raises before its first event. `check` may be called from inside a step at any time, and
     raises when nobody waits any more.
     """
-    steps = _Steps(desk, request, work)
-    return _EventResponse(steps, await steps.next())
+    steps = AtTheDesk(desk, request, work)
+    return EventResponse(steps, await steps.next())
 
 
-class _Steps:
+class AtTheDesk:
     """An iterator whose steps are done at the desk."""
 
     def __init__(self, desk: Desk, request: Request, work: Work) -> None:
@@ -84,10 +101,12 @@ class _Steps:
         return next(self._events, None)
 
 
-class _EventResponse(Response):
+class EventResponse(Response):
+    """Events as they come, until `steps.next` gives None."""
+
     media_type = "text/event-stream"
 
-    def __init__(self, steps: _Steps, first: Event | None) -> None:
+    def __init__(self, steps: Steps, first: Event | None) -> None:
         # nothing on the way is to hold events back until there are more, or to pack them
         super().__init__(headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"})
         del self.headers["content-length"]

@@ -14,6 +14,7 @@ from cutaway.server.limits import Limits
 from cutaway.server.models import Models
 from cutaway.server.refusals import BadRequest, ClientGone
 from cutaway.server.traces import Traces
+from cutaway.server.writing import Caches
 from cutaway.trace.selection import Index
 from cutaway.wire.query import INDEX_PATTERN, parse_index
 from cutaway.wire.structures import ErrorAnswer
@@ -50,6 +51,7 @@ class State:
     models: Models
     traces: Traces
     desk: Desk
+    caches: Caches
 
 
 def example(value: Any) -> dict[str, Any]:

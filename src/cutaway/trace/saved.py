@@ -37,6 +37,15 @@ class SavedPiece:
 
 def save(trace: Trace, path: str | Path, sites: str | Iterable[str] = ()) -> None:
     """Tokens, interventions, the residual stream between blocks, and `sites` in full; F32 and I32 alone."""
+    framing.write(path, *_content(trace, sites))
+
+
+def pieces(trace: Trace, sites: str | Iterable[str] = ()) -> list[bytes | memoryview]:
+    """What `save` writes, without a file: nothing is copied that the trace holds already."""
+    return framing.pieces(*_content(trace, sites))
+
+
+def _content(trace: Trace, sites: str | Iterable[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     config = trace.config
     extra = trace.read_many(sites) if sites else {}
     # their arrays lie beside the others: a patched pattern would burst the header, and JSON has no infinity
@@ -64,7 +73,7 @@ def save(trace: Trace, path: str | Path, sites: str | Iterable[str] = ()) -> Non
         past = trace.past(i)
         if past is not None:
             tensors |= {f"past.{i}.k": past[0], f"past.{i}.v": past[1]}
-    framing.write(path, tensors, {"cutaway": json.dumps(manifest)})
+    return tensors, {"cutaway": json.dumps(manifest)}
 
 
 def load(path: str | Path, replay: ReplayOf | None = None, config: ModelConfig | None = None) -> Trace:
