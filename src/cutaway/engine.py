@@ -235,7 +235,7 @@ def load(
     checkpoint = open_checkpoint(path)
     return Model(
         checkpoint.config,
-        Parameters(checkpoint.config, checkpoint.read, checkpoint.read_all),
+        Parameters(checkpoint.config, checkpoint.read, checkpoint.read_all, checkpoint.packed_rows),
         _tokenizer(checkpoint),
         name=_shown_name(wanted, catalog.CATALOG),
         checkpoint=checkpoint,

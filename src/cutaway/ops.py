@@ -3,6 +3,9 @@
 Each takes its namespace `xp` from the caller, who chose it once for the pass (`array_api_compat.array_namespace`), so
 that arrays of other libraries flow through the same equations. Everything stays float32: constants are Python
 floats, never NumPy scalars, which would promote.
+
+What is written here is the definition, and the NumPy twin of the native kernels: where those are built and the arrays
+are NumPy's, sums go through them (`kernels.native.takes`), so that a row has the same bits alone and among others.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from typing import Any
 import numpy as np
 
 from cutaway.config import Activation, ModelConfig, RopeScaling
+from cutaway.kernels import attention as attention_kernels
+from cutaway.kernels import native, rows
+from cutaway.kernels.products import Matrix, Table, product
 from cutaway.tap import SILENT, Tap
 
 Array = Any
@@ -24,6 +30,8 @@ QUADRATIC = ("attn.qk", "attn.qk_scaled", "attn.attn_scores", "attn.pattern")
 
 
 def linear(x: Array, W: Array, b: Array | None = None) -> Array:  # [pos, in] [in, out] [out] -> [pos, out]
+    if isinstance(W, Matrix):
+        return product(x, W, b)
     y = x @ W
     return y if b is None else y + b
 
@@ -34,6 +42,8 @@ def linear(x: Array, W: Array, b: Array | None = None) -> Array:  # [pos, in] [i
 def softmax(x: Array, xp: Any = np) -> Array:  # [..., n] -> [..., n], each row sums to 1
     """Shares that sum to 1. The row's largest value is taken off first: the result is the same, and exp cannot
     overflow. A -inf becomes exactly 0."""
+    if native.takes(x):
+        return rows.softmax(x)
     e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)
 
@@ -48,6 +58,8 @@ def log_softmax(x: Array, xp: Any = np) -> Array:  # [..., n] -> [..., n], nats
 
 def rms_scale(x: Array, eps: float, xp: Any = np) -> Array:  # [..., n] -> [..., 1]
     """The root of the mean square (Zhang and Sennrich 2019); `eps` keeps it from zero."""
+    if native.takes(x):
+        return rows.rms_scale(x, eps)
     return xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + eps)
 
 
@@ -56,6 +68,8 @@ def rms_norm(x: Array, w: Array, eps: float, xp: Any = np) -> Array:  # [..., n]
 
 
 def centre(x: Array, xp: Any = np) -> Array:  # [..., n] -> [..., n], each row's mean is 0
+    if native.takes(x):
+        return rows.centre(x)
     return x - xp.mean(x, axis=-1, keepdims=True)
 
 
@@ -89,6 +103,8 @@ ACTIVATIONS = {"gelu_new": gelu_new, "gelu": gelu, "silu": silu, "relu": relu}
 
 
 def activate(x: Array, activation: Activation, xp: Any = np) -> Array:
+    if native.takes(x):
+        return rows.activate(x, activation)
     return ACTIVATIONS[activation](x, xp)
 
 
@@ -127,6 +143,8 @@ def rope_angles(config: ModelConfig, positions: Array) -> tuple[Array, Array]:
 
 def apply_rope(x: Array, cos: Array, sin: Array, xp: Any = np) -> Array:  # [pos, head, d_head] -> the same
     """Turns the pairs (j, j + d_head / 2): the half-split layout, whatever the file's was."""
+    if native.takes(x, cos, sin):
+        return rows.apply_rope(x, cos, sin)
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
     cos, sin = cos[:, None, :], sin[:, None, :]
@@ -154,41 +172,70 @@ def attention(
     n_q, n_head, _ = q.shape
     n_k = k.shape[0]
     start = n_k - n_q
-    keys = xp.permute_dims(k, (1, 2, 0))  # [kv_head, d_head, k_pos]
-    values = xp.permute_dims(v, (1, 0, 2))  # [kv_head, k_pos, d_head]
     if any(tap.wants(site) for site in QUADRATIC):
-        return _attend(q, keys, values, start, 0, window, tap, xp)
-    rows = max(1, SCORES_AT_ONCE // (n_head * n_k))
-    if rows >= n_q:
-        return _attend(q, keys, values, start, 0, window, SILENT, xp)
+        return _attend(q, k, v, start, 0, window, tap, xp)
+    if native.takes(q, k, v):
+        return attention_kernels.attention(q, k, v, window)
+    chunk = max(1, SCORES_AT_ONCE // (n_head * n_k))
+    if chunk >= n_q:
+        return _attend(q, k, v, start, 0, window, SILENT, xp)
     chunks = []
-    for top in range(0, n_q, rows):
-        bottom = min(top + rows, n_q)
+    for top in range(0, n_q, chunk):
+        bottom = min(top + chunk, n_q)
         last = start + bottom  # no row of this chunk sees a key from here on
         first = 0 if window is None else max(0, start + top - window + 1)
-        chunk = _attend(
-            q[top:bottom], keys[..., first:last], values[:, first:last], start + top, first, window, SILENT, xp
-        )
-        chunks.append(chunk)
+        chunks.append(_attend(q[top:bottom], k[first:last], v[first:last], start + top, first, window, SILENT, xp))
     return xp.concat(chunks, axis=0)
 
 
 def _attend(
-    q: Array, keys: Array, values: Array, q_start: int, k_start: int, window: int | None, tap: Tap, xp: Any
-) -> Array:  # [q_pos, head, d_head] [kv_head, d_head, k_pos] [kv_head, k_pos, d_head] -> [q_pos, head, d_head]
-    n_q, n_head, d_head = q.shape
-    n_kv_head, _, n_k = keys.shape
-    group = n_head // n_kv_head  # query heads that share one key/value head: one product serves them all
-    grouped = xp.reshape(xp.permute_dims(q, (1, 0, 2)), (n_kv_head, group * n_q, d_head))
-    scores = tap("attn.qk", xp.reshape(grouped @ keys, (n_head, n_q, n_k)))
-    scores = tap("attn.qk_scaled", scores * (1.0 / math.sqrt(d_head)))
+    q: Array, k: Array, v: Array, q_start: int, k_start: int, window: int | None, tap: Tap, xp: Any
+) -> Array:  # [q_pos, head, d_head] [k_pos, kv_head, d_head] [k_pos, kv_head, d_head] -> [q_pos, head, d_head]
+    n_q, n_k = q.shape[0], k.shape[0]
+    scores = tap("attn.qk", query_key_products(q, k, xp))
+    scores = tap("attn.qk_scaled", scores * (1.0 / math.sqrt(q.shape[-1])))
     if n_q > 1 or window is not None or tap.wants("attn.attn_scores"):  # a single row, the last, sees every key
         allowed = causal_mask(xp.arange(q_start, q_start + n_q), xp.arange(k_start, k_start + n_k), window, xp)
         scores = xp.where(allowed[None], scores, -math.inf)
-    scores = tap("attn.attn_scores", scores)
-    pattern = tap("attn.pattern", softmax(scores, xp))
-    mixed = xp.reshape(pattern, (n_kv_head, group * n_q, n_k)) @ values
+    used = tap("attn.attn_scores", scores)
+    shares = softmax(used, xp)
+    pattern = tap("attn.pattern", shares)
+    if native.takes(pattern, v):
+        causal = used is scores and pattern is shares  # nobody gave a query a share of a key that it may not see
+        return attention_kernels.mix(pattern, v, causal=causal, window=window)
+    return weighted_values(pattern, v, xp)
+
+
+def query_key_products(
+    q: Array, k: Array, xp: Any = np
+) -> Array:  # [q_pos, head, d_head] [k_pos, kv_head, d_head] -> [head, q_pos, k_pos]
+    """Every query with every key; query heads that share a key head are one product."""
+    if native.takes(q, k):
+        return attention_kernels.scores(q, k)
+    n_q, n_head, d_head = q.shape
+    n_k, n_kv_head, _ = k.shape
+    grouped = xp.reshape(xp.permute_dims(q, (1, 0, 2)), (n_kv_head, n_head // n_kv_head * n_q, d_head))
+    return xp.reshape(grouped @ xp.permute_dims(k, (1, 2, 0)), (n_head, n_q, n_k))
+
+
+def weighted_values(
+    pattern: Array, v: Array, xp: Any = np
+) -> Array:  # [head, q_pos, k_pos] [k_pos, kv_head, d_head] -> [q_pos, head, d_head]
+    n_head, n_q, n_k = pattern.shape
+    _, n_kv_head, d_head = v.shape
+    grouped = xp.reshape(pattern, (n_kv_head, n_head // n_kv_head * n_q, n_k))
+    mixed = grouped @ xp.permute_dims(v, (1, 0, 2))
     return xp.permute_dims(xp.reshape(mixed, (n_head, n_q, d_head)), (1, 0, 2))
+
+
+def head_parts(
+    z: Array, W_O: Array, xp: Any = np
+) -> Array:  # [pos, head, d_head] [head, d_head, d_model] -> [pos, head, d_model]
+    """What each head writes to the residual stream."""
+    if native.takes(z, W_O):
+        parts = [product(np.ascontiguousarray(z[:, i]), Table.of(W_O[i].T).T) for i in range(z.shape[1])]
+        return np.stack(parts, axis=1)
+    return xp.permute_dims(xp.permute_dims(z, (1, 0, 2)) @ W_O, (1, 0, 2))
 
 
 def join_heads(
@@ -198,8 +245,8 @@ def join_heads(
     sum of the parts instead: the same thing, by the distributive law."""
     n_pos, n_head, d_head = z.shape
     if tap.wants("attn.result"):
-        parts = xp.permute_dims(z, (1, 0, 2)) @ xp.reshape(W_O, (n_head, d_head, W_O.shape[-1]))
-        parts = xp.permute_dims(parts, (1, 0, 2))  # [pos, head, d_model]
+        weights = W_O.float32() if isinstance(W_O, Matrix) else W_O
+        parts = head_parts(z, xp.reshape(weights, (n_head, d_head, weights.shape[-1])), xp)
         result = tap("attn.result", parts)
         if result is not parts:
             joined = xp.sum(result, axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ import numpy as np
 
 from cutaway.config import ModelConfig
 from cutaway.errors import BadCheckpoint, BadNumbers
+from cutaway.kernels import native
+from cutaway.kernels.products import Table
 from cutaway.sites.parameters import Parameter, declared_parameters, public_view
 
 
@@ -32,11 +35,18 @@ class Checkpoint(Protocol):
         ...
 
 
-class Parameters(Mapping[str, np.ndarray]):
-    """Canonical name -> array in its public shape (a view), and `block(i)` for the equations.
+Rows = Callable[[str], "tuple[np.ndarray, str] | None"]
 
-    Reading is lazy and safe from several threads; each array is read once and kept. A tied model's `W_U` is its
-    `W_E`, transposed.
+# Arrays that were dequantised to be looked at are kept up to this many bytes.
+REMEMBERED_BYTES = 64 << 20
+
+
+class Parameters(Mapping[str, np.ndarray]):
+    """Canonical name -> float32 array in its public shape (a view), and `block(i)` for the equations.
+
+    Reading is lazy and safe from several threads. Products take `stored(name)`: with the native kernels a packed
+    `Matrix` on the file's own bytes (`rows`), without them a float32 array, read once and kept. A tied model's `W_U`
+    is its `W_E`, transposed.
     """
 
     def __init__(
@@ -44,17 +54,21 @@ class Parameters(Mapping[str, np.ndarray]):
         config: ModelConfig,
         read: Callable[[str], np.ndarray],
         read_all: Callable[[], Mapping[str, np.ndarray]] | None = None,
+        rows: Rows | None = None,
     ) -> None:
         self.config = config
-        self._read_all = read_all
         self.declared: dict[str, Parameter] = declared_parameters(config)
         self._read = read
+        self._read_all = read_all
+        self._rows = rows if native.MODULE is not None else None
+        self._arrays: dict[str, Any] = {}
+        self._decoded: OrderedDict[str, np.ndarray] = OrderedDict()
         self._stored: dict[str, Any] = {}
         self._namespaces: dict[str, SimpleNamespace] = {}
         self._lock = threading.RLock()
 
     def stored(self, name: str) -> Any:
-        """The array that products use: matrices as [in, out]."""
+        """What equations compute with: matrices as [in, out], packed where they can be."""
         found = self._stored.get(name)
         if found is not None:
             return found
@@ -64,22 +78,62 @@ class Parameters(Mapping[str, np.ndarray]):
             raise KeyError(name)
         with self._lock:
             if name not in self._stored:
-                array = self._read(name)
-                expected = self.declared[name].stored_shape
-                if tuple(array.shape) != expected:
-                    raise BadCheckpoint(
-                        f"{name} has the shape {list(array.shape)}; the configuration asks for {list(expected)}."
-                    )
-                self._stored[name] = array
+                self._stored[name] = self._packed(name) if _is_matrix(name) else self.array(name)
         return self._stored[name]
 
+    def _packed(self, name: str) -> Any:
+        if native.MODULE is None:
+            return self.array(name)
+        found = None if self._rows is None else self._rows(name)
+        if found is None:
+            array = self.array(name)
+            if not native.takes(array):  # arrays of other libraries flow through the equations as they are
+                return array
+            table = Table.of(array if name == "W_E" else array.T)
+            if self._rows is not None:
+                self._decoded.pop(name, None)  # the table is a copy: one of the two is enough
+        else:
+            table = Table(*found)
+            expected = self.declared[name].stored_shape
+            if table.shape != (expected if name == "W_E" else expected[::-1]):
+                raise self._misshapen(name, table.shape)
+        return table if name == "W_E" else table.T
+
+    def array(self, name: str) -> Any:
+        """The parameter as a float32 array in its stored shape: matrices as [in, out]."""
+        if name == "W_U" and self.config.tied:
+            return self.array("W_E").T
+        with self._lock:
+            if name in self._arrays:
+                return self._arrays[name]
+            if name in self._decoded:
+                self._decoded.move_to_end(name)
+                return self._decoded[name]
+            if name not in self.declared:
+                raise KeyError(name)
+            array = self._read(name)
+            if tuple(array.shape) != self.declared[name].stored_shape:
+                raise self._misshapen(name, tuple(array.shape))
+            if self._rows is None or not _is_matrix(name):
+                self._arrays[name] = array
+            elif array.nbytes <= REMEMBERED_BYTES // 4:
+                self._decoded[name] = array
+                while sum(each.nbytes for each in self._decoded.values()) > REMEMBERED_BYTES:
+                    self._decoded.popitem(last=False)
+        return array
+
+    def _misshapen(self, name: str, shape: tuple[int, ...]) -> BadCheckpoint:
+        expected = self.declared[name].stored_shape
+        return BadCheckpoint(f"{name} has the shape {list(shape)}; the configuration asks for {list(expected)}.")
+
     def read_all(self) -> None:
-        """Reads what is still unread, all at once: faster than one after another, before a whole pass."""
-        if self._read_all is None:
+        """Without the native kernels: dequantises what is still unread, all at once, which is faster than one after
+        another. With them weights stay packed, and there is nothing to do."""
+        if self._read_all is None or self._rows is not None:
             return
         with self._lock:
             if self._read_all is not None:
-                self._stored = {**self._read_all(), **self._stored}
+                self._arrays = {**self._read_all(), **self._arrays}
                 self._read_all = None
 
     def block(self, i: int) -> SimpleNamespace:
@@ -103,8 +157,8 @@ class Parameters(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> Any:
         if name == "W_U" and self.config.tied:
-            return self.stored("W_U")
-        return public_view(self.declared[name], self.stored(name))
+            return self.array("W_U")
+        return public_view(self.declared[name], self.array(name))
 
     def __contains__(self, name: object) -> bool:
         return name in self.declared or (name == "W_U" and self.config.tied)
@@ -118,10 +172,15 @@ class Parameters(Mapping[str, np.ndarray]):
     def refuse_non_finite(self) -> None:
         """Names the first tensor that holds NaN or infinity. Reads everything: only for when logits went wrong."""
         for name in self.declared:
-            array = self.stored(name)
+            array = self.array(name)
             wrong = int(array.size - np.isfinite(array).sum())
             if wrong:
                 raise BadNumbers(
                     f"{name} holds {wrong} values that are not finite numbers, so nothing computed from it"
                     " means anything; fetch or convert the weights again."
                 )
+
+
+def _is_matrix(name: str) -> bool:
+    leaf = name.rsplit(".", 1)[-1]
+    return leaf.startswith("W_") and leaf != "W_pos"

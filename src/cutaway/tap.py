@@ -8,6 +8,7 @@ names without that prefix: block code says `tap("attn.q", q)` and stays as in a 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 
@@ -20,6 +21,11 @@ class Tap(Protocol):
 
     def wants(self, site: str) -> bool:
         """Whether anybody reads or changes `site`."""
+        ...
+
+    def only_reads(self) -> Collection[str] | None:
+        """The sites that are read here, if that is all that happens: nobody changes a value or ends the pass. Else
+        None. A tap that leaves this out is asked at every site."""
         ...
 
     def within(self, prefix: str) -> Tap:
@@ -35,6 +41,9 @@ class Silent:
 
     def wants(self, site: str) -> bool:
         return False
+
+    def only_reads(self) -> Collection[str] | None:
+        return ()
 
     def within(self, prefix: str) -> Tap:
         return self
@@ -57,6 +66,10 @@ class Both:
 
     def wants(self, site: str) -> bool:
         return self._first.wants(site) or self._beside.wants(site)
+
+    def only_reads(self) -> Collection[str] | None:
+        first, beside = (getattr(each, "only_reads", lambda: None)() for each in (self._first, self._beside))
+        return None if first is None or beside is None else {*first, *beside}
 
     def within(self, prefix: str) -> Tap:
         first, beside = self._first.within(prefix), self._beside.within(prefix)

@@ -20,7 +20,7 @@ def test_torch_arrays_give_the_same_numbers_and_gradients(shape: str) -> None:
     ids = some_ids(9)
 
     def as_torch(name: str) -> torch.Tensor:
-        return torch.from_numpy(np.array(model.parameters.stored(name))).requires_grad_()
+        return torch.from_numpy(np.array(model.parameters.array(name))).requires_grad_()
 
     w = Parameters(model.config, as_torch)
     logits = unembed(model.config, w, forward(model.config, w, torch.tensor(ids)))
@@ -30,5 +30,5 @@ def test_torch_arrays_give_the_same_numbers_and_gradients(shape: str) -> None:
     assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(ours).max()
 
     logits[-1].logsumexp(0).backward()
-    gradient = w.stored("blocks.0.attn.W_Q").grad
+    gradient = w.array("blocks.0.attn.W_Q").grad
     assert gradient is not None and torch.isfinite(gradient).all() and gradient.abs().max() > 0

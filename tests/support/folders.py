@@ -83,7 +83,7 @@ def write_tiny(
 def stored_parameters(config: ModelConfig, seed: int = 0) -> dict[str, np.ndarray]:
     """Canonical name -> stored array ([in, out])."""
     parameters = random_parameters(config, seed)
-    return {name: parameters.stored(name) for name in parameters.declared}
+    return {name: parameters.array(name) for name in parameters.declared}
 
 
 def write_folder(

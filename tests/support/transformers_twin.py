@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,9 @@ def _gpt2(c: ModelConfig, w: Parameters) -> Any:
         bos_token_id=0,
         eos_token_id=0,
     )
-    state = {"transformer.wte.weight": w.stored("W_E"), "transformer.wpe.weight": w.stored("W_pos")}
+    state = {"transformer.wte.weight": w.array("W_E"), "transformer.wpe.weight": w.array("W_pos")}
     for i in range(c.n_layer):
-        here, there = w.block(i), f"transformer.h.{i}."
+        here, there = _block(w, i), f"transformer.h.{i}."
         state[there + "ln_1.weight"], state[there + "ln_2.weight"] = here.ln1.w, here.ln2.w
         state[there + "attn.c_attn.weight"] = np.concatenate([here.attn.W_Q, here.attn.W_K, here.attn.W_V], axis=1)
         state[there + "attn.c_proj.weight"] = here.attn.W_O
@@ -76,7 +77,7 @@ def _gpt2(c: ModelConfig, w: Parameters) -> Any:
     if c.bias:
         state["transformer.ln_f.bias"] = final.b
     if not c.tied:
-        state["lm_head.weight"] = w.stored("W_U").T
+        state["lm_head.weight"] = w.array("W_U").T
     return _load(transformers.GPT2LMHeadModel(reference), state)
 
 
@@ -86,6 +87,19 @@ KINDS = {
     "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
     "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
 }
+
+
+def _block(w: Parameters, i: int) -> Any:
+    """`w.block(i)` with every matrix as a float32 array."""
+    parts = {
+        part: SimpleNamespace(b=None, b_Q=None, b_K=None, b_V=None, b_O=None)
+        for part in ("ln1", "attn", "ln2", "mlp")
+    }
+    for name in w.declared:
+        if name.startswith(f"blocks.{i}."):
+            part, leaf = name.split(".", 2)[2].split(".", 1)
+            setattr(parts[part], leaf.replace(".", "_"), w.array(name))
+    return SimpleNamespace(**parts)
 
 
 def _llama_like(c: ModelConfig, w: Parameters) -> Any:
@@ -110,9 +124,9 @@ def _llama_like(c: ModelConfig, w: Parameters) -> Any:
         pad_token_id=0,
         **extra,
     )
-    state = {"model.embed_tokens.weight": w.stored("W_E"), "model.norm.weight": w.stored("ln_final.w")}
+    state = {"model.embed_tokens.weight": w.array("W_E"), "model.norm.weight": w.array("ln_final.w")}
     for i in range(c.n_layer):
-        here, there = w.block(i), f"model.layers.{i}."
+        here, there = _block(w, i), f"model.layers.{i}."
         state[there + "input_layernorm.weight"] = here.ln1.w
         state[there + "post_attention_layernorm.weight"] = here.ln2.w
         for ours, theirs in (("Q", "q"), ("K", "k"), ("V", "v"), ("O", "o")):
@@ -127,7 +141,7 @@ def _llama_like(c: ModelConfig, w: Parameters) -> Any:
         state[there + "mlp.up_proj.weight"] = here.mlp.W_in.T
         state[there + "mlp.down_proj.weight"] = here.mlp.W_out.T
     if not c.tied:
-        state["lm_head.weight"] = w.stored("W_U").T
+        state["lm_head.weight"] = w.array("W_U").T
     return _load(make_model(reference), state)
 
 

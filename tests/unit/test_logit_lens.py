@@ -85,7 +85,7 @@ def test_the_table_is_the_lens_at_every_position_whatever_the_chunks(
 
 def test_equal_logits_share_the_better_rank_and_the_lower_id_comes_first() -> None:
     model = tiny_model("gpt2-untied")
-    model.parameters.stored("W_U")[:, [5, 20, 30]] = model.parameters.stored("W_U")[:, [11]]
+    model.parameters.array("W_U")[:, [5, 20, 30]] = model.parameters.array("W_U")[:, [11]]
     lens = logit_lens(model.trace([1, 2, 3]), tokens=[5, 11, 20, 30], k=97)
     assert (lens.rank == lens.rank[:, :1]).all()
     for i in range(len(lens.sites)):

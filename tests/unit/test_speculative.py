@@ -25,7 +25,7 @@ def looping_model(shape: str = "llama-gqa") -> Model:
     strong = random_parameters(config, seed=1)
 
     def read(name: str) -> np.ndarray:
-        return strong.stored(name) * np.float32(0.25 if name.endswith(("W_O", "W_out")) else 1.0)
+        return strong.array(name) * np.float32(0.25 if name.endswith(("W_O", "W_out")) else 1.0)
 
     return Model(config, Parameters(config, read), name="looping")
 

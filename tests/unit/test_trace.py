@@ -198,7 +198,7 @@ def test_bad_ids_are_refused() -> None:
 
 def test_broken_weights_are_named() -> None:
     model = tiny_model("gpt2")
-    model.parameters.stored("blocks.1.mlp.W_out")[3, 4] = np.nan
+    model.parameters.array("blocks.1.mlp.W_out")[3, 4] = np.nan
     with pytest.raises(cutaway.CutawayError, match=r"blocks\.1\.mlp\.W_out holds 1 values"):
         model.trace(some_ids(4))
 

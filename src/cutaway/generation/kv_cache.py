@@ -85,7 +85,7 @@ class KVCache:
         start = self.length
         stop = start + k.shape[0]
         if isinstance(k, np.ndarray):
-            self._make_room(layer, start, stop, k, v)
+            self._make_room(layer, start, stop, k.shape[1:], k.dtype)
             self._k[layer][start:stop] = k
             self._v[layer][start:stop] = v
         else:  # arrays of other libraries are never written to, only joined
@@ -94,13 +94,18 @@ class KVCache:
         self._rows[layer] = stop
         return _read_only(self._k[layer][:stop]), _read_only(self._v[layer][:stop])
 
-    def _make_room(self, layer: int, start: int, stop: int, k: np.ndarray, v: np.ndarray) -> None:
+    def _room(self, layer: int, n: int, shape: tuple[int, int]) -> tuple[int, Array, Array]:
+        start = self.length
+        self._make_room(layer, start, start + n, shape, np.dtype(np.float32))
+        self._rows[layer] = start + n
+        return start, self._k[layer][: start + n], self._v[layer][: start + n]
+
+    def _make_room(self, layer: int, start: int, stop: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         old_k, old_v = self._k[layer], self._v[layer]
         if old_k is not None and old_k.shape[0] >= stop and start >= self._promised[layer]:
             return
         capacity = max(SMALLEST, 2 * stop)
-        new_k = np.empty((capacity, *k.shape[1:]), dtype=k.dtype)
-        new_v = np.empty((capacity, *v.shape[1:]), dtype=v.dtype)
+        new_k, new_v = (np.empty((capacity, *shape), dtype=dtype) for _ in range(2))
         if start:
             new_k[:start] = old_k[:start]
             new_v[:start] = old_v[:start]
@@ -117,6 +122,10 @@ class _Growing:
 
     def extend(self, k: Array, v: Array) -> tuple[Array, Array]:
         return self._cache._extend(self._layer, k, v)
+
+    def room(self, n: int, shape: tuple[int, int]) -> tuple[int, Array, Array]:
+        """Where the next `n` rows go: the place, and keys and values [place + n, kv_head, d_head], to be filled."""
+        return self._cache._room(self._layer, n, shape)
 
 
 def _join(old: Array | None, n: int, new: Array) -> Array:  # [>= n, kv_head, d_head] [pos, ...] -> [n + pos, ...]

@@ -11,7 +11,7 @@ import numpy as np
 
 from cutaway.config import ModelConfig
 from cutaway.errors import BadNumbers
-from cutaway.models.forward import Cache, forward, unembed
+from cutaway.models.forward import Cache, block, forward, unembed
 from cutaway.models.registry import equations
 from cutaway.models.run import Memory, Run
 from cutaway.parameters import Parameters
@@ -34,6 +34,13 @@ class Past:
     def extend(self, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.concatenate([self._k, k], axis=0), np.concatenate([self._v, v], axis=0)
 
+    def room(self, n: int, shape: tuple[int, int]) -> tuple[int, np.ndarray, np.ndarray]:
+        """A copy with room for `n` more rows."""
+        start = len(self._k)
+        k, v = (np.empty((start + n, *shape), np.float32) for _ in range(2))
+        k[:start], v[:start] = self._k, self._v
+        return start, k, v
+
 
 class ModelReplay:
     """`trace.Replay` over a model: one part of a pass over `ids`, from row `start` on."""
@@ -53,7 +60,7 @@ class ModelReplay:
         self._past = past
 
     def _run(self) -> Run:
-        like = self.parameters.stored("W_E")
+        like = self.parameters.stored("ln_final.w")
         return Run.of(self.config, like, [len(self._ids) - self._start], self._start)
 
     def before(self, tap: Tap) -> None:
@@ -62,7 +69,7 @@ class ModelReplay:
     def block(self, i: int, x: np.ndarray, tap: Tap) -> None:
         past = self.past(i)
         memory: Memory | None = None if past is None else Past(*past)
-        equations(self.config).block(self.config, self.parameters.block(i), x, self._run(), tap, memory)
+        block(self.config, self.parameters.block(i), x, self._run(), tap, memory)
 
     def after(self, x: np.ndarray, tap: Tap) -> None:
         unembed(self.config, self.parameters, x, tap=tap)

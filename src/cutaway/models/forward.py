@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cutaway.config import ModelConfig
+from cutaway.models import fused
 from cutaway.models.registry import equations
 from cutaway.models.run import Memory, Run
 from cutaway.parameters import Parameters
@@ -39,14 +40,20 @@ def forward(
     """
     architecture = equations(config)
     start = cache.length if cache is not None else 0
-    run = Run.of(config, w.stored("W_E"), lengths or [len(ids)], start)
+    run = Run.of(config, w.stored("ln_final.w"), lengths or [len(ids)], start)
     x = architecture.embed(config, w, ids, run, tap)
     for i in range(config.n_layer):
         here = tap.within(f"blocks.{i}.")
         x = here("resid_pre", x)
         memory = cache.memory(i) if cache is not None else None
-        x = architecture.block(config, w.block(i), x, run, here, memory)
+        x = block(config, w.block(i), x, run, here, memory)
     return x
+
+
+def block(config: ModelConfig, w: Any, x: Array, run: Run, tap: Tap, memory: Memory | None) -> Array:
+    """[pos, d_model] -> [pos, d_model]: one block, in one native call where nobody acts inside it."""
+    whole = fused.block(config, w, x, run, tap, memory)
+    return equations(config).block(config, w, x, run, tap, memory) if whole is None else whole
 
 
 def unembed(config: ModelConfig, w: Parameters, x: Array, *, tap: Tap = SILENT) -> Array:

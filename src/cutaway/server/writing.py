@@ -37,6 +37,9 @@ class Doorman:
     def wants(self, site: str) -> bool:
         return False
 
+    def only_reads(self) -> None:
+        return None
+
     def within(self, prefix: str) -> Tap:
         self._check()
         return SILENT

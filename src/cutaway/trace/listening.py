@@ -5,7 +5,7 @@ So a trace shows the values that were used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cutaway.tap import SILENT, Tap
@@ -42,6 +42,13 @@ class Listening:
 
     def wants(self, site: str) -> bool:
         return site in self._parts.get("", {})
+
+    @property
+    def may_stop(self) -> bool:
+        return self._missing is not None
+
+    def only_reads(self) -> Collection[str] | None:
+        return None
 
     def within(self, prefix: str) -> Tap:
         heard = self._parts.get(prefix)
@@ -81,6 +88,11 @@ class _Part:
 
     def wants(self, site: str) -> bool:
         return site in self._heard
+
+    def only_reads(self) -> Collection[str] | None:
+        if self._root.may_stop or any(edits for edits, _ in self._heard.values()):
+            return None
+        return self._heard.keys()
 
     def within(self, prefix: str) -> Tap:
         heard = _below(self._heard, prefix)

@@ -3,12 +3,13 @@ explanations and the contract tests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cutaway import ops
 from cutaway.ops import causal_mask, rope_angles
 from cutaway.sites import CONSTANTS, Site
 from cutaway.sites.table import Input
@@ -35,13 +36,30 @@ def parts(trace: Trace, site: Site, picked: Sequence[Picked]) -> list[Part]:
     return [_part(trace, each, site, picked) for each in site.inputs]
 
 
+# What runs, in place of the definition, so that a slice has the very bits of the whole.
+AS_RUN: dict[str, Callable[..., Any]] = {
+    "attn.qk": ops.query_key_products,
+    "attn.pattern": ops.softmax,
+    "attn.result": ops.head_parts,
+}
+
+
 def evaluate(trace: Trace, site: Site, picked: Sequence[Picked]) -> np.ndarray:
-    """The picked part of `site`, by its formula, from its inputs. As large as the part and its inputs, no larger."""
-    return apply_formula(trace, site, picked, [each.values for each in parts(trace, site, picked)])
+    """The picked part of `site`, as the model computes it, from its inputs. As large as the part and its inputs, no
+    larger."""
+    values = [each.values for each in parts(trace, site, picked)]
+    run = AS_RUN.get(site.name.split(".", 2)[-1])
+    if run is None:
+        return apply_formula(trace, site, picked, values)
+    return _cut(site, picked, np.asarray(run(*values)))
 
 
 def apply_formula(trace: Trace, site: Site, picked: Sequence[Picked], values: Sequence[Any]) -> np.ndarray:
-    value = np.asarray(site.formula(trace.config, *values))
+    """The picked part of `site`, by its formula."""
+    return _cut(site, picked, np.asarray(site.formula(trace.config, *values)))
+
+
+def _cut(site: Site, picked: Sequence[Picked], value: np.ndarray) -> np.ndarray:
     bound = {name for each in site.inputs for index in each.index for name in _bound(index)}
     # an axis that no input is cut along (the keys of a softmax) comes out whole, and is cut now
     return take(value, [None if axis in bound else each for axis, each in zip(site.axes, picked, strict=True)])

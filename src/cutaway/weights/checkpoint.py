@@ -134,6 +134,17 @@ class OpenCheckpoint:
             raw = half_split(raw.reshape(-1, width), n_head).reshape(raw.shape)
         return raw, dtype
 
+    def packed_rows(self, name: str) -> tuple[np.ndarray, str] | None:
+        """`stored_rows` with rows that are outputs; None where the file keeps quantised inputs (it never does)."""
+        raw, dtype = self.stored_rows(name)
+        if self._turned(name) or name == "W_E":
+            return raw, dtype
+        form = FORMATS[dtype]
+        if form.weights > 1:
+            return None
+        rows = np.ascontiguousarray(raw.reshape(raw.shape[0], -1, form.n_bytes).swapaxes(0, 1))
+        return rows.reshape(rows.shape[0], -1), dtype
+
     def read_all(
         self,
         names: Iterable[str] | None = None,
