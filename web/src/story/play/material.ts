@@ -88,6 +88,8 @@ const OUTSIDE = new Set(['embed', 'pos_embed', 'ln_final.out', 'ln_final.scale']
 export const MOST_ROWS = 16;
 const CELLS = 64;
 const CANDIDATES = 8;
+/** as many as every view of what comes next asks for, so that one answer serves all */
+const ASKED = 20;
 
 export interface Follow {
   /** null: the head that looks back most strongly */
@@ -127,7 +129,7 @@ export async function loadMaterial(trace: Trace, follow: Follow): Promise<Materi
     trace.sites([...depths, ...NEEDED.map(name), ...optional.map(name)], { head, kv_head: kvHead, ...(all ? {} : { pos: list, k_pos: list }) }, { bins: CELLS }),
     trace.site(name('attn.result'), { pos }, { bins: CELLS }),
     trace.overview(),
-    trace.next(pos, CANDIDATES, follow.drawn),
+    trace.next(pos, ASKED, follow.drawn),
   ]);
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const qkBound = together(found.get(name('attn.qk'))?.range.c, found.get(name('attn.qk_scaled'))?.range.c);
@@ -165,7 +167,7 @@ export async function loadMaterial(trace: Trace, follow: Follow): Promise<Materi
     streams: depths.map(sheet), sites, optional: Object.fromEntries(optional.map((site) => [site, sheet(name(site))])),
     parts: sheetOf(parts, { down: 'head', rows: Array.from({ length: config.n_head }, (_, i) => i), fixed: { pos } }),
     weights: await loadWeights(trace, { head, kv_head: kvHead }, { q: sums.q?.weight, k: null, v: null, pre: sums.pre?.weight, mlp_out: sums.mlp_out?.weight }, block),
-    sums, key, added: { attn: per(overview.attn), mlp: per(overview.mlp) }, next, lens,
+    sums, key, next: { ...next, candidates: next.candidates.slice(0, CANDIDATES) }, added: { attn: per(overview.attn), mlp: per(overview.mlp) }, lens,
     set: isSet(follow.drawn),
   };
 }

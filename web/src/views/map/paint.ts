@@ -19,7 +19,7 @@ export function paintMap(
   numbers(ctx, layout, palette.k);
   const tile = document.createElement('canvas');
   const strip = aside ? stripWidth(layout.side) : 0;
-  const hatch = new Path2D();
+  const hatch: [number, number, number, number][] = [];
   for (let block = 0; block < layout.nLayer; block++) {
     for (let head = 0; head < layout.nHead; head++) {
       const { x, y, side } = boxOf(layout, { block, head });
@@ -28,15 +28,19 @@ export function paintMap(
       paintTile(tile, own, scale);
       ctx.drawImage(tile, x + strip, y, side - strip, side);
       for (let at = 1; at < side; at += 3) {
-        hatch.moveTo(x, y + at);
-        hatch.lineTo(x + strip, y + Math.max(0, at - strip));
+        hatch.push([x, y + at, x + strip, y + Math.max(0, at - strip)]);
       }
     }
   }
   if (aside) {
     ctx.strokeStyle = palette.muted;
     ctx.lineWidth = 0.75;
-    ctx.stroke(hatch);
+    ctx.beginPath();
+    for (const [x, y, toX, toY] of hatch) {
+      ctx.moveTo(x, y);
+      ctx.lineTo(toX, toY);
+    }
+    ctx.stroke();
   }
   ctx.strokeStyle = palette.rule;
   ctx.lineWidth = 1;

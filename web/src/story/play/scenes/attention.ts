@@ -136,8 +136,7 @@ function shares(m: Material, g: Geometry, opacity: number): Mark[] {
   keys.sort((a, b) => of(b) - of(a));
   const { x, y, width } = g.sum;
   return [
-    text('shares of', x, y, 'largest shares of', { ink: 'ink', opacity }),
-    text('shares piece', x + 100, y, shortened(pieces[row]?.display ?? '', 16), { ink: 'ink', mono: true, opacity }),
+    text('shares of', x, y, `largest shares of ${shortened(pieces[row]?.display ?? '', 16)}`, { ink: 'ink', opacity }),
     ...keys.slice(0, 6).flatMap((i, at) => {
       const line = y + (at + 1.4) * LINE;
       return [
