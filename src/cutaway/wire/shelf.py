@@ -16,9 +16,8 @@ FLOAT32 = 4
 
 NOTE = (
     "FLOPs are those of the matrix products, two for each multiplication with its addition, every query with every"
-    " key; a pass makes logits at every position. Bytes read for one more token: every matrix once, one row of a table"
-    " that is only looked up, and the cache in float32. Weights in blocks (Q8_0, Q4_1): matrices alone, the rest stays"
-    " F32."
+    " key; a pass makes logits at every position. One more token reads every matrix once, one row of a table that is"
+    " only looked up, and the cache in float32. Weights in blocks (Q8_0, Q4_1): matrices alone, the rest stays F32."
 )
 
 
