@@ -55,11 +55,16 @@ struct alignas(64) Job {
 // job, and a thread that comes late finds either nothing left or the newer job, never a mixture.
 class Pool {
  public:
-  explicit Pool(int n) : n_(n) {
+  explicit Pool(int n) {
     for (int i = 1; i < n; i++) std::thread([this] { work(); }).detach();
   }
 
-  int size() const { return n_; }
+  // Lets the threads go. Whoever still has a job here finishes it alone.
+  void end() {
+    ended_.store(true, std::memory_order_seq_cst);
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    wake_.notify_all();
+  }
 
   bool try_run(int64_t n_chunks, ChunkFunction function, void* context) {
     std::unique_lock<std::mutex> owner(owner_, std::try_to_lock);
@@ -109,24 +114,25 @@ class Pool {
     return (seen & kField) < (seen >> 20 & kField);
   }
 
+  bool ended() const { return ended_.load(std::memory_order_seq_cst); }
+
   void work() {
-    for (;;) {
-      if (!spin([this] { return something(); })) {
+    while (!ended()) {
+      if (!spin([this] { return something() || ended(); })) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleeping_.fetch_add(1, std::memory_order_seq_cst);
-        wake_.wait(lock, [this] { return something(); });
+        wake_.wait(lock, [this] { return something() || ended(); });
         sleeping_.fetch_sub(1, std::memory_order_seq_cst);
       }
       take();
     }
   }
 
-  const int n_;
   std::mutex owner_;  // held by the caller whose job it is
   alignas(64) std::atomic<uint64_t> ticket_{0};
   Job jobs_[2];
   alignas(64) std::atomic<int> sleeping_{0};
-  std::atomic<bool> waiting_{false};
+  std::atomic<bool> waiting_{false}, ended_{false};
   std::mutex mutex_;
   std::condition_variable wake_, finished_;
 };
@@ -170,7 +176,9 @@ int threads() {
 
 void set_threads(int n) {
   std::lock_guard<std::mutex> lock(making);
-  if (wanted.exchange(n) != n) pool.store(nullptr);  // the old one's threads sleep for good
+  if (wanted.exchange(n) == n) return;
+  Pool* old = pool.exchange(nullptr);
+  if (old != nullptr) old->end();  // but it stays: somebody may be on the way in
 }
 
 void run(int64_t n_chunks, ChunkFunction function, void* context) {
