@@ -131,8 +131,8 @@ export class Page {
   type(text: string): void {
     this.draft = text;
     clearTimeout(this.timer);
-    const pause = this.session.busy ? TYPING_PAUSE : 0;
-    this.timer = setTimeout(() => this.go(this.typed(text), 'replace'), pause);
+    if (!this.session.busy) this.go(this.typed(text), 'replace');
+    else this.timer = setTimeout(() => this.go(this.typed(text), 'replace'), TYPING_PAUSE);
   }
 
   /** The text as the model went on with it, `written` pieces long; `ids` where typing it would give others. A step of Back. */

@@ -22,6 +22,7 @@ export class Session {
   readonly client: Client;
   private byName = new Map<string, Promise<ModelAnswer>>();
   private list: Promise<ModelList> | null = null;
+  private usual: string | null = null;
   private newest = 0;
   private changing: AbortController | null = null;
 
@@ -34,7 +35,8 @@ export class Session {
     this.changing?.abort();
     this.busy = true;
     try {
-      const name = model ?? (await this.listed()).default;
+      // once known, what is asked leaves in the same turn as the keystroke, before anything is drawn
+      const name = model ?? this.usual ?? (await this.listed()).default;
       if (!text) {
         const answer = await this.describe(name);
         if (turn === this.newest) {
@@ -45,13 +47,25 @@ export class Session {
         return;
       }
       const said = ids?.length ? { ids } : { text };
-      const [answer, manifest, changed] = await Promise.all([this.describe(name), this.client.typed({ model: name, ...said }), this.change({ model: name, ...said }, changes)]);
+      let refused: string | null = null;
+      const [answer, manifest, changed] = await Promise.all([
+        this.describe(name),
+        this.client.typed({ model: name, ...said }),
+        this.change({ model: name, ...said }, changes).catch((error: unknown) => {
+          // what cannot be changed so is said; the text runs as it is
+          if (!(error instanceof ApiError)) throw error;
+          refused = error.message;
+          return null;
+        }),
+      ]);
       if (turn !== this.newest) return;
       const plain = this.known(manifest, answer);
       this.model = answer;
       this.trace = changed ? this.known(changed, answer, changes) : plain;
+      // every view begins with the whole; who draws it says what fails
+      this.trace.overview().catch(() => undefined);
       this.before = changed ? plain : null;
-      this.error = null;
+      this.error = refused;
     } catch (error) {
       const superseded = isAbort(error) || (error instanceof ApiError && error.status === 409);
       if (turn === this.newest && !superseded) this.error = sentence(error);
@@ -75,6 +89,7 @@ export class Session {
   private async listed(): Promise<ModelList> {
     const list = await (this.list ??= this.client.json<ModelList>('/api/models'));
     this.models = list.models;
+    this.usual = list.default;
     return list;
   }
 

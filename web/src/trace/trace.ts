@@ -32,6 +32,13 @@ export interface Sampling {
   temperature?: number; top_k?: number; top_p?: number; min_p?: number; seed?: number; index?: number;
 }
 
+/** candidates of a view of what comes next */
+const MOST_OFTEN = 20;
+
+function asByDefault({ temperature = 1, top_k, top_p, min_p, seed = 0, index = 0 }: Sampling): boolean {
+  return temperature === 1 && seed === 0 && index === 0 && [top_k, top_p, min_p].every((each) => each === undefined);
+}
+
 interface Batch {
   query: Query;
   waiting: Map<string, { resolve: (tensor: Tensor) => void; reject: (error: unknown) => void }>;
@@ -91,7 +98,7 @@ export class Trace {
 
   overview(bins = 48): Promise<Overview> {
     return this.once(`overview ${bins}`, async () => {
-      const buffer = await this.alive((id) => this.client.bytes(`/api/traces/${id}/overview`, { bins }));
+      const buffer = await this.alive((id) => this.client.bytes(`/api/traces/${id}/overview`, { bins, k: MOST_OFTEN }));
       const found = tensors(buffer, (name) => this.siteAxes(name), this.manifest.shapes);
       const { attn_ratio: attn, mlp_ratio: mlp } = Object.fromEntries(found);
       if (!attn || !mlp) throw new ApiError(500, 'Unexpected', "the server's overview lacks its ratios");
@@ -104,8 +111,10 @@ export class Trace {
     return this.ask('explain', { site, index: index.join(',') });
   }
 
-  async next(position: number, k = 20, sampling: Sampling = {}): Promise<NextAnswer> {
-    const answer = await this.ask<NextAnswer>('next', { position, k, ...sampling });
+  async next(position: number, k = MOST_OFTEN, sampling: Sampling = {}): Promise<NextAnswer> {
+    // the first view brings this one along
+    const whole = k === MOST_OFTEN && position === this.nPos - 1 && asByDefault(sampling) ? this.cache.get('overview 48') : undefined;
+    const answer = whole ? (await (whole as Promise<Overview>)).next : await this.ask<NextAnswer>('next', { position, k, ...sampling });
     for (const { token } of answer.candidates) this.pieces.set(token.id, token);
     return answer;
   }

@@ -1,13 +1,7 @@
 /** Geometry and painting of the slats: for each block and token the stream's stripe, and what was added to it. Pure. */
-import type { ColourScale } from '../../charts/scales';
+import type { ColourScale, Rgb } from '../../charts/scales';
 import type { FullPalette } from '../../charts/palette.svelte';
-
-export interface SlatLayout {
-  /** the slat's width without its gap */
-  slat: number;
-  pitch: number;
-  rowHeight: number;
-}
+import { paintRows, takesPictures } from '../../charts/raster';
 
 /** A ratio as the height of its bar: a square root, so that 1% is still seen; full at 1. */
 export function barHeight(ratio: number, full: number): number {
@@ -17,41 +11,85 @@ export function barHeight(ratio: number, full: number): number {
 export const BAR = 7;
 export const SPINE = 4;
 
-export interface SlatRow {
-  /** the stream's reduced values */
-  stripe: ArrayLike<number>;
-  attn: number;
-  mlp: number;
+/** Blocks `from` to `to`, one beside another, over all positions. */
+export interface Picture {
+  from: number;
+  to: number;
+  rows: number;
+  pitch: number;
+  rowHeight: number;
+  /** of each block: the stream's reduced values [row, bin], and the colours of its range; null where there are none */
+  stripes: readonly ({ data: Float32Array; bins: number; scale: ColourScale } | null)[];
+  /** what attention and MLP add, as a share of the stream, [block, row] over all blocks */
+  attn: ArrayLike<number>;
+  mlp: ArrayLike<number>;
 }
 
-export function paintSlat(
-  ctx: CanvasRenderingContext2D, x: number, y: number, layout: SlatLayout, row: SlatRow, scale: ColourScale, colours: FullPalette,
-): void {
-  const { slat, rowHeight } = layout;
-  const spine = y + (rowHeight - SPINE) / 2;
-  const n = Math.min(row.stripe.length, Math.max(1, Math.floor(layout.pitch)));
-  // a slat narrower than its stripe shows the largest of each bin again
-  for (let i = 0; i < n; i++) {
-    const from = Math.floor((i * row.stripe.length) / n);
-    const to = Math.floor(((i + 1) * row.stripe.length) / n);
-    let value = row.stripe[from] ?? 0;
-    for (let j = from + 1; j < to; j++) if (Math.abs(row.stripe[j] ?? 0) > Math.abs(value)) value = row.stripe[j] ?? 0;
-    ctx.fillStyle = scale.css(value);
-    ctx.fillRect(x + (i * layout.pitch) / n, spine, layout.pitch / n + 0.25, SPINE);
+/** How many cells a slat's stripe has: one for each of its pixels, or one for each value. */
+export function cellsOf(picture: Picture): number {
+  const bins = Math.min(...picture.stripes.map((each) => each?.bins ?? Infinity));
+  return Math.min(Number.isFinite(bins) ? bins : 1, Math.max(1, Math.floor(picture.pitch)));
+}
+
+/** The value in cell `i` of `n`: a slat narrower than its stripe shows the largest of each bin again. */
+export function cellValue(data: ArrayLike<number>, bins: number, row: number, i: number, n: number): number {
+  const start = row * bins;
+  const to = Math.floor(((i + 1) * bins) / n);
+  let value = 0;
+  for (let j = Math.floor((i * bins) / n); j < to; j++) {
+    const other = data[start + j] ?? 0;
+    if (Math.abs(other) > Math.abs(value)) value = other;
   }
-  // stems, not blocks: the stream stays the strongest line, and rows keep apart
-  const stem = Math.max(3, Math.round(slat * 0.55));
-  const left = x + Math.round((layout.pitch - stem) / 2);
-  const up = barHeight(row.attn, BAR);
-  ctx.fillStyle = colours.attention;
-  ctx.fillRect(left, spine - up, stem, up);
-  const down = barHeight(row.mlp, BAR);
-  ctx.fillStyle = colours.mlp;
-  ctx.fillRect(left, spine + SPINE, stem, down);
+  return value;
+}
+
+export function paintSlats(ctx: CanvasRenderingContext2D, picture: Picture, colours: FullPalette): void {
+  const { from, to, rows, pitch, rowHeight, stripes } = picture;
+  const width = (to - from) * pitch;
+  ctx.clearRect(0, 0, width, rows * rowHeight);
+  const n = cellsOf(picture);
+  const middle = (rowHeight - SPINE) / 2;
+  const colour = (row: number, col: number): Rgb | null => {
+    const own = stripes[Math.floor(col / n)];
+    return own ? own.scale.rgb(cellValue(own.data, own.bins, row, col % n, n)) : null;
+  };
+  if (takesPictures(ctx)) {
+    paintRows(ctx, rows, (to - from) * n, colour, (row) => ({ x: 0, y: row * rowHeight + middle, width, height: SPINE }));
+  } else {
+    for (let row = 0; row < rows; row++) {
+      for (let col = 0; col < (to - from) * n; col++) {
+        const found = colour(row, col);
+        if (!found) continue;
+        ctx.fillStyle = `rgb(${found.join(', ')})`;
+        ctx.fillRect((col * pitch) / n, row * rowHeight + middle, pitch / n, SPINE);
+      }
+    }
+  }
+  paintStems(ctx, picture, colours);
+}
+
+/** Stems, not blocks: the stream stays the strongest line, and rows keep apart. One colour after the other. */
+function paintStems(ctx: CanvasRenderingContext2D, picture: Picture, colours: FullPalette): void {
+  const { from, to, rows, pitch, rowHeight, attn, mlp, stripes } = picture;
+  const stem = Math.max(3, Math.round((pitch - (pitch > 10 ? 3 : 2)) * 0.55));
+  const over: [number, number][] = [];
+  for (const [ratios, up] of [[attn, true], [mlp, false]] as const) {
+    ctx.fillStyle = up ? colours.attention : colours.mlp;
+    for (let block = from; block < to; block++) {
+      if (!stripes[block - from]) continue;
+      const left = (block - from) * pitch + Math.round((pitch - stem) / 2);
+      for (let row = 0; row < rows; row++) {
+        const ratio = ratios[block * rows + row] ?? NaN;
+        const spine = row * rowHeight + (rowHeight - SPINE) / 2;
+        const height = barHeight(ratio, BAR);
+        if (height) ctx.fillRect(left, up ? spine - height : spine + SPINE, stem, height);
+        if (ratio > 1) over.push([left + stem / 2 - 1, up ? spine - BAR : spine + SPINE + BAR - 2]);
+      }
+    }
+  }
   // more than the whole stream: a notch, as in every scale
   ctx.fillStyle = colours.ground;
-  if (row.attn > 1) ctx.fillRect(left + stem / 2 - 1, spine - BAR, 2, 2);
-  if (row.mlp > 1) ctx.fillRect(left + stem / 2 - 1, spine + SPINE + BAR - 2, 2, 2);
+  for (const [x, y] of over) ctx.fillRect(x, y, 2, 2);
 }
 
 /** How wide slats are when `n` share `width`: 8 to 24 px, whole pixels. */
