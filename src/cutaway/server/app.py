@@ -16,7 +16,15 @@ from starlette.responses import Response
 
 from cutaway.engine import Model
 from cutaway.errors import CutawayError
-from cutaway.server import routes_analysis, routes_models, routes_shelf, routes_traces, routes_writing, static
+from cutaway.server import (
+    routes_analysis,
+    routes_find,
+    routes_models,
+    routes_shelf,
+    routes_traces,
+    routes_writing,
+    static,
+)
 from cutaway.server.answer import error_response, json_response
 from cutaway.server.desk import Desk
 from cutaway.server.door import Door
@@ -34,7 +42,7 @@ log = logging.getLogger("cutaway.server")
 
 
 # A model's name may hold slashes: "/api/models/{name}" comes last of what begins so.
-PARTS = (routes_shelf, routes_models, routes_analysis, routes_traces, routes_writing)
+PARTS = (routes_find, routes_shelf, routes_models, routes_analysis, routes_traces, routes_writing)
 BODIES = (
     routes_models.TOKENIZE,
     routes_traces.TRACE,
@@ -42,6 +50,7 @@ BODIES = (
     routes_writing.CHAT,
     routes_shelf.PULL,
     routes_shelf.OPEN,
+    routes_find.SWEEP,
 )
 
 

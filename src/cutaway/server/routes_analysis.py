@@ -81,7 +81,7 @@ def routes(state: State) -> APIRouter:
         held = state.traces.get(id)
         found = await state.desk.do(
             request,
-            lambda check: surprise_answer(score(_watched(held.trace, check)) if len(held.trace.ids) > 1 else None),
+            lambda check: surprise_answer(score(watched(held.trace, check)) if len(held.trace.ids) > 1 else None),
         )
         return json_response(found, immutable=True)
 
@@ -100,7 +100,7 @@ def routes(state: State) -> APIRouter:
         found = await state.desk.do(
             request,
             lambda check: lens_answer(
-                logit_lens(_watched(held.trace, check), position=row, tokens=followed, k=k), held.model.token
+                logit_lens(watched(held.trace, check), position=row, tokens=followed, k=k), held.model.token
             ),
         )
         return json_response(found, immutable=True)
@@ -115,7 +115,7 @@ def routes(state: State) -> APIRouter:
         found = await state.desk.do(
             request,
             lambda check: attribution_answer(
-                attribute_logit(_watched(held.trace, check), token, position=row, against=against), held.model.token
+                attribute_logit(watched(held.trace, check), token, position=row, against=against), held.model.token
             ),
         )
         state.traces.weigh(held)
@@ -137,7 +137,7 @@ def routes(state: State) -> APIRouter:
         found = await state.desk.do(
             request,
             lambda check: neurons_answer(
-                attribute_neurons(_watched(held.trace, check), block, token, k=k, position=row, against=against),
+                attribute_neurons(watched(held.trace, check), block, token, k=k, position=row, against=against),
                 held.model.token,
             ),
         )
@@ -154,7 +154,7 @@ def routes(state: State) -> APIRouter:
         found = await state.desk.do(
             request,
             lambda check: heads_answer(
-                row, strongest(_watched(held.trace, check), position=row, k=k, skip_first=skip_first)
+                row, strongest(watched(held.trace, check), position=row, k=k, skip_first=skip_first)
             ),
         )
         state.traces.weigh(held)
@@ -163,5 +163,5 @@ def routes(state: State) -> APIRouter:
     return api
 
 
-def _watched(trace: Trace, check: Callable[[], None]) -> Trace:
+def watched(trace: Trace, check: Callable[[], None]) -> Trace:
     return cast(Trace, Watched(trace, check))
