@@ -175,7 +175,7 @@ test('a full window: the oldest leave, and the pieces stay the engine’s, pause
 test('guesses from the text itself: accepted and rejected as the engine says, and the same text', async ({ page, site, model }) => {
   const text = 'one two three one two three one two';
   await start(page, site, { text, temperature: 0, switches: 'lookup' });
-  await run(page, 14);
+  await run(page, 8);
   const shown = await ids(pieces(page));
   const settings = { temperature: 0, max_new_tokens: 200 };
   const steps = writes(model, { text, settings: { ...settings, lookup: 8 } }).slice(0, shown.length);

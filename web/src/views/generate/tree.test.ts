@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CandidateAnswer, StepAnswer, TokenAnswer } from '../../protocol/types';
-import { childWith, cutShort, findIds, follow, fork, goTo, indexAfter, leaves, pathTo, plant, strip, surprise, take, textOf, textTo, tokensTo, windowTo, write, type By, type Tree } from './tree';
+import { childWith, cutShort, findIds, follow, fork, goTo, indexAfter, leaves, pathTo, plant, strip, surprise, take, tell, textOf, textTo, tokensTo, untold, windowTo, write, type By, type Tree } from './tree';
 
 const hex = (text: string): string => Array.from(new TextEncoder().encode(text), (byte) => byte.toString(16).padStart(2, '0')).join('');
 const piece = (id: number, text: string, bytes = hex(text)): TokenAnswer => ({ id, text, display: text.replaceAll(' ', '·'), bytes, special: false });
@@ -60,6 +60,11 @@ describe('a tree of what was written', () => {
     const tree = plant('m', 'The cat sat', [A, B, C], 2);
     expect([tree.text, text(tree), seen(tree), tree.nodes[2]?.how]).toEqual(['The', 'The cat sat', ' cat sat', 'read']);
     expect([indexAfter(tree, 0), indexAfter(tree, 2)]).toEqual([0, 2]);
+    // a trace of the text, or of its end, tells the chances; those that are known stay
+    const told = tell(tree, [null, Math.log(4), Math.log(2)]);
+    expect([untold(tree), untold(told), told.nodes.map((node) => node.probability)]).toEqual([true, false, [null, 0.25, 0.5]]);
+    expect(tell(tree, [null, Math.log(2)]).nodes.map((node) => node.probability)).toEqual([null, null, 0.5]);
+    expect(tell(told, [null, 1, 1])).toBe(told);
     // the beginning left the window before the address was sent: the draws go on counting all the same
     const later = plant('m', 'The', [A], 5);
     expect([later.prompt, indexAfter(later, later.at)]).toEqual([[A], 5]);

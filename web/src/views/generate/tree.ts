@@ -211,6 +211,23 @@ export function fork(tree: Tree, a: number, b: number): number {
   return pathTo(tree, a).filter((id) => other.has(id)).at(-1) ?? 0;
 }
 
+/** Chances that a trace of the text so far tells, for pieces of which nobody has said: `losses[i]` is −ln p of its piece i. */
+export function tell(tree: Tree, losses: readonly (number | null)[]): Tree {
+  const first = tree.prompt.length + nodeOf(tree, tree.at).depth - losses.length;
+  const told = new Map<number, number>();
+  for (const id of pathTo(tree, tree.at)) {
+    const loss = losses[tree.prompt.length + nodeOf(tree, id).depth - 1 - first];
+    if (nodeOf(tree, id).probability === null && loss !== null && loss !== undefined) told.set(id, Math.exp(-loss));
+  }
+  if (!told.size) return tree;
+  return { ...tree, nodes: tree.nodes.map((node, id) => ({ ...node, probability: told.get(id) ?? node.probability })) };
+}
+
+/** Whether a piece of the text so far has a chance that nobody has said. */
+export function untold(tree: Tree): boolean {
+  return pathTo(tree, tree.at).some((id) => nodeOf(tree, id).probability === null);
+}
+
 /** The mean of −ln p over the pieces of a branch whose chance is known, in nats. */
 export function surprise(tree: Tree, leaf: number): { nats: number; of: number } {
   const known = pathTo(tree, leaf).map((id) => nodeOf(tree, id).probability).filter((each) => each !== null);

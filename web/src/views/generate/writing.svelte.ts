@@ -9,7 +9,7 @@ import { formatChanges } from '../../state/changes';
 import type { Page } from '../../state/page.svelte';
 import { sentence } from '../../state/session.svelte';
 import type { Trace } from '../../trace/trace';
-import { droppedFor, findIds, follow, goTo, indexAfter, isAt, plant, take, textTo, windowTo, write, type By, type Tree } from './tree';
+import { droppedFor, findIds, follow, goTo, indexAfter, isAt, plant, take, tell, textTo, untold, windowTo, write, type By, type Tree } from './tree';
 
 /** the longest guess of prompt lookup */
 export const LOOKUP = 8;
@@ -61,6 +61,13 @@ export class Writing {
       return;
     }
     this.keep(plant(model, trace.manifest.text, trace.tokens, this.page.address.written));
+  }
+
+  /** Chances of pieces that came with the address, from the trace of the text so far. */
+  async ask(trace: Trace): Promise<void> {
+    if (!this.tree || !untold(this.tree)) return;
+    const { losses } = await trace.surprise();
+    if (this.tree && this.isHere(trace)) this.tree = tell(this.tree, losses);
   }
 
   private keep(tree: Tree): void {
