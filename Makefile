@@ -9,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
-.PHONY: setup native page browser demo test lint types layers unit page-check page-test e2e docs parity bench format clean
+.PHONY: setup native sanitize page browser demo test lint types layers unit page-check page-test e2e docs parity bench format clean
 
 setup: $(VENV)/dev.stamp native $(VENV)/model.stamp page
 
@@ -40,6 +40,22 @@ build/native/made.stamp: $(VENV)/dev.stamp native/CMakeLists.txt $(wildcard nati
 	  $(BIN)/ninja -C $(@D) --quiet; \
 	else echo "No C++ compiler: Cutaway works without its native kernels, and is slower (Debian: apt install g++)."; fi
 	@touch $@
+
+# The kernels' tests on a module that stops at any access beyond an array and any undefined operation. The sanitizers
+# must be in the process before Python is, and libstdc++ with them.
+SANITIZERS := address,undefined
+PRELOAD = $(shell $${CXX:-c++} -print-file-name=libasan.so) $(shell $${CXX:-c++} -print-file-name=libstdc++.so)
+
+sanitize: $(VENV)/dev.stamp
+	@mkdir -p build/sanitize
+	@if [ "$$(uname)" = Linux ] && command -v $${CXX:-c++} >/dev/null; then set -e; \
+	  $(CMAKE) -B build/sanitize -DCUTAWAY_INTO=build/sanitize/module -DCUTAWAY_SANITIZE=$(SANITIZERS) >build/sanitize/configured.txt \
+	    || { cat build/sanitize/configured.txt; exit 1; }; \
+	  $(BIN)/ninja -C build/sanitize --quiet; \
+	  CUTAWAY_SANITIZED="$$(ls $(CURDIR)/build/sanitize/module/_native*.so)" PYTHONPATH=tests/support/sanitized \
+	  LD_PRELOAD="$(PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  $(PY) -m pytest tests/property/test_native_quants.py tests/property/test_native_kernels.py; \
+	else echo "The sanitizers' run needs Linux and a C++ compiler; skipped."; fi
 
 # Not a file that make could date: `pull` looks itself whether the model is here and whole.
 $(VENV)/model.stamp: $(VENV)/dev.stamp
