@@ -171,6 +171,13 @@ export class Trace {
     return this.once(path + JSON.stringify(query), () => this.client.json(path, query));
   }
 
+  /** The trace as a file that `cutaway.load_trace` reads again. */
+  async saved(): Promise<{ name: string; bytes: ArrayBuffer }> {
+    const bytes = await this.alive((id) => this.client.bytes(`/api/traces/${id}/save`));
+    const model = this.model.name.split(/[/\\]/).at(-1)?.replace(/[^\w.-]+/g, '-') || 'trace';
+    return { name: `${model}-${this.nPos}-tokens.safetensors`, bytes };
+  }
+
   /** A weight, or the part of it that `selection` names. */
   parameter(name: string, selection: Selection = {}, reduce?: { bins: number }): Promise<Tensor> {
     const query: Query = { ...sorted(selection), ...(reduce ? { reduce: 'absmax', bins: reduce.bins } : {}) };
