@@ -15,7 +15,9 @@ from safetensors.numpy import load as load_safetensors
 from starlette.testclient import TestClient
 
 import cutaway
+from cutaway.server import routes_shelf
 from cutaway.server.app import create_app
+from cutaway.server.bringing import Bringing
 from cutaway.server.limits import Limits
 from cutaway.server.models import Models
 from cutaway.server.run import bind, server_for
@@ -63,7 +65,18 @@ def test_what_is_wrong_is_told(client: TestClient, place: Place, tmp_path: Path)
     assert name == "error" and data["error"]["kind"] == "DownloadFailed"
 
 
-def test_a_reader_who_goes_stops_the_download_and_it_goes_on_later(place: Place) -> None:  # noqa: F811
+def test_a_reader_who_goes_stops_the_download_and_it_goes_on_later(
+    place: Place,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[Bringing] = []
+
+    class Seen(Bringing):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            begun.append(self)
+
+    monkeypatch.setattr(routes_shelf, "Bringing", Seen)
     place.hub.hold["model.safetensors"] = threading.Event()
     with bind("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
@@ -80,10 +93,9 @@ def test_a_reader_who_goes_stops_the_download_and_it_goes_on_later(place: Place)
                 if halfway:
                     break
             assert halfway and told["total"] == len(WEIGHTS)
-            pulling = [each for each in threading.enumerate() if each.name == "cutaway-pull"]
-            assert len(pulling) == 1
+        wait_for(lambda: begun[0]._progress.stopped)
         place.hub.hold.pop("model.safetensors").set()
-        wait_for(lambda: not pulling[0].is_alive())
+        wait_for(lambda: not begun[0]._thread.is_alive())
         assert place.find("tiny/model") is None
         told_events = events(httpx.post(site, json={"name": "tiny/model"}, timeout=30).text)
         assert told_events[-1] == ("end", {"name": "tiny/model"})
