@@ -24,6 +24,9 @@ SOURCE = Path(__file__).with_name("limits.c")
 KEPT = Path(__file__).parent / "results/limits.json"
 
 
+Seen = dict[str, dict[str, float]]  # threads -> "bytes" and "flops" a second
+
+
 @dataclass(frozen=True)
 class Limit:
     """Bytes a second that `threads` threads read from memory, and float32 operations a second that they do."""
@@ -45,19 +48,29 @@ def limits(threads: int = 2) -> dict[int, Limit]:
         return {}
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "limits")
-        flags = ["-O3", "-march=native", "-ffp-contract=fast", "-pthread"]
-        subprocess.run([compiler, *flags, str(SOURCE), "-o", program], check=True)
+        build = [compiler, "-O3", "-ffp-contract=fast", "-pthread", str(SOURCE), "-o", program]
+        if subprocess.run([*build, "-march=native"], capture_output=True, check=False).returncode:
+            subprocess.run(build, check=True)  # some compilers know no such machine as this one
         count = min(threads, os.cpu_count() or 1)
         ran = subprocess.run([program, str(count)], capture_output=True, text=True, check=True)
-    seen: dict[str, dict[str, float]] = json.loads(ran.stdout)
     name = f"{machine()['processor']}, {os.cpu_count()} cores"
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    before = kept.get(name, {})
-    for n, each in seen.items():
-        seen[n] = {what: max(value, before.get(n, each)[what]) for what, value in each.items()}
-    kept[name] = before | seen
+    kept: dict[str, Seen] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    kept[name] = most(kept.get(name, {}), json.loads(ran.stdout))
     KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return {int(n): Limit(int(n), each["bytes"], each["flops"]) for n, each in kept[name].items()}
+
+
+def most(before: Seen, now: Seen) -> Seen:
+    """By threads, of each limit the most of both."""
+    both = {
+        n: {what: max(value, before.get(n, each)[what]) for what, value in each.items()} for n, each in now.items()
+    }
+    return before | both
+
+
+def plain(found: dict[int, Limit]) -> Seen:
+    """As JSON keeps it."""
+    return {str(n): {"bytes": each.bytes, "flops": each.flops} for n, each in found.items()}
 
 
 def run(options: Options) -> list[dict[str, Any]]:

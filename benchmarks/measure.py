@@ -104,6 +104,13 @@ def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
     )  # fmt: skip
 
 
+def kernels() -> str:
+    """Which of Cutaway's kernels run here: an instruction set, or NumPy and why."""
+    from cutaway.kernels import native
+
+    return f"NumPy ({native.REASON})" if native.MODULE is None else str(native.MODULE.isa())
+
+
 def machine() -> dict[str, Any]:
     """What stands beside every figure: machine, threads, dtype, versions, commit."""
     model = platform.processor() or platform.machine()
@@ -118,7 +125,8 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "dtype": "float32 (weights dequantised from Q4_1 and Q8_0)",
+        "dtype": "float32 (activations and sums; weights as the file packs them)",
+        "kernels": kernels(),
         "blas_settings": {key: value for key, value in os.environ.items() if key.startswith(("OPENBLAS", "OMP"))},
         "commit": commit.stdout.strip() or "unknown",
     }

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.limits import limits
+from benchmarks.limits import limits, plain
 from benchmarks.measure import Options, machine, model_path
 from benchmarks.side import Missing, Side
 
@@ -131,7 +131,7 @@ def run(options: Options) -> list[dict[str, Any]]:
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"libraries": {}}
     names = options.only or list(LIBRARIES)
     kept |= {"machine": machine(), "work": _work()}
-    kept["limits"] = {str(n): {"bytes": each.bytes, "flops": each.flops} for n, each in limits().items()}
+    kept["limits"] = plain(limits())
     rows = []
     for name in names:
         kept["libraries"][name] = row = measured(name, 0.05 if options.quick else 0.12)

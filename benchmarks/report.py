@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.limits import limits
+from benchmarks.limits import Seen, most
 from benchmarks.work import seconds
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -42,12 +42,16 @@ def page(kept: Mapping[str, Any]) -> str:
         "",
         f"- Machine: {here['processor']}, {here['cores']} cores, {here['system']}; two threads on every side.",
         f"- Python {here['python']}, NumPy {here['numpy']}; {'; '.join(versions)}.",
+        f"- Cutaway's kernels: {here['kernels']}; activations and sums in float32, weights as the file packs them.",
         f"- Commit {', '.join(commits)}.",
     ]
-    for n, limit in limits().items():
+    seen: Seen = {}
+    for one in kept.values():
+        seen = most(seen, one["limits"])
+    for n, limit in seen.items():
         lines.append(
-            f"- Limits, {n} thread{'s' if n > 1 else ''}: {limit.bytes / 1e9:.0f} GB/s read from memory,"
-            f" {limit.flops / 1e9:.0f} GFLOP/s in float32 (measured in C, `python -m benchmarks limits`)."
+            f"- Limits, {n} thread{'' if n == '1' else 's'}: {limit['bytes'] / 1e9:.0f} GB/s read from memory,"
+            f" {limit['flops'] / 1e9:.0f} GFLOP/s in float32 (measured in C, `python -m benchmarks limits`)."
         )
     lines += [
         "",

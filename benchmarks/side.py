@@ -6,6 +6,7 @@ While one side works, the other waits for its next line and uses no processor.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -55,10 +56,11 @@ class Side:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended with status {self._process.wait()}; its words stand above.")
+            self.close()
+            raise RuntimeError(f"{self.name} ended with status {self._process.returncode}; its words stand above.")
         answer: dict[str, Any] = json.loads(line)
         if "missing" in answer:
-            self._process.wait()
+            self.close()
             raise Missing(answer["missing"])
         return answer
 
@@ -68,8 +70,14 @@ class Side:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self.close()
+
+    def close(self) -> None:
+        """Lets the process end, and sees to it that it does."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
         try:
             self._process.wait(timeout=20)
         except subprocess.TimeoutExpired:

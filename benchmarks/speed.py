@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import growth, report, work
+from benchmarks.limits import limits, plain
 from benchmarks.measure import Options, Ratio, machine, model_path, ratio, rounds
 from benchmarks.side import Missing, Side
 from benchmarks.work import Figure
@@ -66,7 +67,7 @@ def decode(options: Options) -> list[Figure]:
             "flash attention on": lambda: flash.do("decode", ids=prompt, n=n)["seconds"] / n,
             "flash attention off": lambda: plain.do("decode", ids=prompt, n=n)["seconds"] / n,
         }
-        times = rounds(sides, 5 if options.quick else 15)
+        times = rounds(sides, 5 if options.quick else 11)
         versions = [ours.about["version"], flash.about["version"]]
     least = work.decoding_limit(work.default_model(), 32 + n // 2, THREADS)
     figures = []
@@ -88,7 +89,7 @@ def _prefill(n: int) -> Callable[[Options], list[Figure]]:
                 "flash attention on": lambda: flash.do("prefill", ids=ids)["seconds"],
                 "flash attention off": lambda: plain.do("prefill", ids=ids)["seconds"],
             }
-            times = rounds(sides, 3 if options.quick else 9, most=50)
+            times = rounds(sides, 3 if options.quick else 9, most=40)
             versions = [ours.about["version"], flash.about["version"]]
         peer, measured = _against_llama(times)
         least = work.prefill_limit(work.default_model(), n, THREADS)
@@ -127,7 +128,7 @@ def _captured(n: int, count: int, bars: dict[str, tuple[float, float]]) -> list[
                     "replayed": lambda: ours.do("replayed", ids=ids, names=names)["seconds"],  # noqa: B023
                     "theirs": lambda: peer.do("captured", ids=ids)["seconds"],
                 }
-                times = rounds(sides, count, most=45)
+                times = rounds(sides, count, most=30)
                 versions = [ours.about["version"], peer.about["version"]]
         least = work.captured_limit(work.default_model(), n, size["bytes"], THREADS)
         what = f"captured pass of {n} tokens, {len(names)} sites, {size['bytes'] / 1e6:,.0f} MB"
@@ -312,7 +313,8 @@ def run(options: Options) -> list[dict[str, Any]]:
         rows += [figure.as_row() for figure in figures]
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
         if not options.quick:
-            kept[name] = {"machine": machine(), "figures": [figure.as_kept() for figure in figures]}
+            found = [figure.as_kept() for figure in figures]
+            kept[name] = {"machine": machine(), "limits": plain(limits()), "figures": found}
             KEPT.parent.mkdir(exist_ok=True)
             KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if not options.quick:

@@ -132,4 +132,5 @@ class Work:
 def _shorter(model: cutaway.Model, n_layer: int) -> cutaway.Model:
     config = dataclasses.replace(model.config, n_layer=n_layer)
     assert model.checkpoint is not None
-    return cutaway.Model(config, Parameters(config, model.checkpoint.read), name=model.name)
+    packed = getattr(model.checkpoint, "packed_rows", None)
+    return cutaway.Model(config, Parameters(config, model.checkpoint.read, None, packed), name=model.name)
