@@ -54,7 +54,7 @@ sanitize: $(VENV)/dev.stamp
 	  $(BIN)/ninja -C build/sanitize --quiet; \
 	  CUTAWAY_SANITIZED="$$(ls $(CURDIR)/build/sanitize/module/_native*.so)" PYTHONPATH=tests/support/sanitized \
 	  LD_PRELOAD="$(PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	  $(PY) -m pytest tests/property/test_native_quants.py tests/property/test_native_kernels.py; \
+	  $(PY) -m pytest --capture=sys tests/property/test_native_quants.py tests/property/test_native_kernels.py; \
 	else echo "The sanitizers' run needs Linux and a C++ compiler; skipped."; fi
 
 # Not a file that make could date: `pull` looks itself whether the model is here and whole.
