@@ -63,10 +63,24 @@ def test_the_ends_of_the_map() -> None:
     row = next(iter(PatchingSweep(model, clean, corrupted, 5)))
     assert row.layer == 0
     assert row.values[5] == pytest.approx(PatchingSweep(model, clean, corrupted, 5).corrupted, abs=1e-4)  # same token
-    itself = PatchingSweep(model, corrupted, corrupted, 5, site="mlp_out")
-    np.testing.assert_allclose(itself.values(), itself.corrupted, atol=1e-4)
+    shifted = PatchingSweep(model, clean, clean, 5, site="mlp_out", pairs=[(2, 2), (3, 4)]).values()
+    np.testing.assert_allclose(shifted[:, 2], PatchingSweep(model, clean, clean, 5).clean, atol=1e-4)
+    assert np.abs(shifted[:, 3] - shifted[:, 2]).max() > 1e-3
     one = PatchingSweep(tiny_model("llama-gqa", n_layer=1), [3], [4], 5)
     np.testing.assert_allclose(one.values(), one.clean, atol=1e-5)
+
+
+def test_what_is_equal_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first token that differs there is nothing to patch."""
+    model, ran = tiny_model("llama-gqa"), []
+    plain = PatchingSweep._run
+    monkeypatch.setattr(
+        PatchingSweep, "_run", lambda sweep, at, here, put: [ran.append(here), plain(sweep, at, here, put)][1]
+    )
+    sweep = PatchingSweep(model, [*CORRUPTED[:3], 50, *CORRUPTED[4:]], CORRUPTED, 5)
+    values = sweep.values()
+    assert ran == [[3], [3, 4, 5], [3, 4, 5]]
+    np.testing.assert_array_equal(values[:, :3], np.float32(sweep.corrupted))
 
 
 def test_traces_are_taken_as_they_are() -> None:

@@ -128,11 +128,17 @@ class PatchingSweep:
     def _row(self, layer: int) -> np.ndarray:  # [pos]
         found = np.full(self.n_pos, np.nan, dtype=np.float32)
         at_once = max(1, ROWS_AT_ONCE // self.n_pos)
-        put = self._clean[f"blocks.{layer}.{self.site}"]
-        for first in range(0, len(self.pairs), at_once):
-            pairs = self.pairs[first : first + at_once]
-            here = [a for a, _ in pairs]
-            found[here] = self._run(layer, here, put[[b for _, b in pairs]])
+        name = f"blocks.{layer}.{self.site}"
+        put, own = self._clean[name], self._corrupted[name]
+        here, there = ([pair[side] for pair in self.pairs] for side in (0, 1))
+        # where both have the very same vector, as before the first token that differs, nothing is changed
+        found[here] = self.corrupted
+        pairs = [
+            pair for pair, differ in zip(self.pairs, (put[there] != own[here]).any(axis=1), strict=True) if differ
+        ]
+        for first in range(0, len(pairs), at_once):
+            rows = [a for a, _ in pairs[first : first + at_once]]
+            found[rows] = self._run(layer, rows, put[[b for _, b in pairs[first : first + at_once]]])
         return found
 
     def _run(self, layer: int, here: Sequence[int], put: np.ndarray) -> np.ndarray:  # [run] [run, d_model] -> [run]
