@@ -86,7 +86,7 @@ demo: setup
 	$(BIN)/cutaway trace "The robots will bring peace. The robots will bring"
 	@if [ -t 0 ] && [ -t 1 ] && [ -z "$$CI" ]; then $(BIN)/cutaway serve; else echo "To see it as a page: $(BIN)/cutaway serve"; fi
 
-test: setup lint types layers unit page-check page-test e2e
+test: setup lint types layers unit sanitize page-check page-test e2e
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
