@@ -41,6 +41,7 @@ def test_what_the_package_exports() -> None:
         "scale",
         "set",
         "set_to",
+        "skip",
         "zero",
     ]
 

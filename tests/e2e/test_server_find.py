@@ -166,11 +166,12 @@ def test_a_sweep_that_makes_no_sense_is_refused_before_it_begins(
 
 
 def test_what_goes_wrong_later_is_an_event(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rows(sweep: PatchingSweep) -> Iterator[patching.SweepRow]:
+    def rows(sweep: PatchingSweep) -> Iterator[patching.SweepRow | None]:
+        yield None
         yield patching.SweepRow(0, np.zeros(6, np.float32))
         raise cutaway.CutawayError("it broke.")
 
-    monkeypatch.setattr(PatchingSweep, "__iter__", rows)
+    monkeypatch.setattr(PatchingSweep, "steps", rows)
     found = events(ask(client).text)
     assert [name for name, _ in found] == ["start", "row", "error"]
     assert found[-1][1] == {"error": {"kind": "CutawayError", "message": "it broke."}}

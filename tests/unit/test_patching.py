@@ -44,6 +44,8 @@ def test_however_many_run_together(monkeypatch: pytest.MonkeyPatch, at_once: int
     sweep = PatchingSweep(model, CLEAN, CORRUPTED, 5, pairs=pairs)
     assert sweep.pairs == ((1, 6), (5, 0), (3, 6))
     np.testing.assert_allclose(sweep.values(), by_hand(model, "resid_pre", pairs, 5), rtol=1e-3, atol=1e-4)
+    pauses = sum(row is None for row in sweep.steps())
+    assert pauses == {1: 6, 13: 3, 512: 0}[at_once]  # three runs of six rows a layer
     assert np.isnan(sweep.values()[:, [0, 2, 4]]).all()
 
 

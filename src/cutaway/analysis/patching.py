@@ -118,14 +118,18 @@ class PatchingSweep:
 
     def __iter__(self) -> Iterator[SweepRow]:
         """Layer by layer, from the first."""
+        return (row for row in self.steps() if row is not None)
+
+    def steps(self) -> Iterator[SweepRow | None]:
+        """The same in smaller steps: None between the parts of a layer, each of `ROWS_AT_ONCE` rows."""
         for layer in range(self.n_layer):
-            yield SweepRow(layer, self._row(layer))
+            yield from self._row(layer)
 
     def values(self) -> np.ndarray:  # [layer, pos]
         """The whole map."""
         return np.stack([row.values for row in self])
 
-    def _row(self, layer: int) -> np.ndarray:  # [pos]
+    def _row(self, layer: int) -> Iterator[SweepRow | None]:
         found = np.full(self.n_pos, np.nan, dtype=np.float32)
         at_once = max(1, ROWS_AT_ONCE // self.n_pos)
         name = f"blocks.{layer}.{self.site}"
@@ -138,8 +142,10 @@ class PatchingSweep:
         ]
         for first in range(0, len(pairs), at_once):
             rows = [a for a, _ in pairs[first : first + at_once]]
+            if first:
+                yield None
             found[rows] = self._run(layer, rows, put[[b for _, b in pairs[first : first + at_once]]])
-        return found
+        yield SweepRow(layer, found)
 
     def _run(self, layer: int, here: Sequence[int], put: np.ndarray) -> np.ndarray:  # [run] [run, d_model] -> [run]
         """The corrupted text so many times, each with one row of `put` at one position of `here`."""

@@ -135,7 +135,7 @@ def routes(state: State) -> APIRouter:
     return api
 
 
-def _sweep(state: State, asked: s.SweepRequest, check: Check) -> Iterator[Event]:
+def _sweep(state: State, asked: s.SweepRequest, check: Check) -> Iterator[Event | None]:
     model = state.models.get(asked.model)
     clean, corrupted = (ids_of(state, model, each) for each in (asked.clean, asked.corrupted))
     n_runs = min(len(clean), len(corrupted)) if asked.pairs is None else len(asked.pairs)
@@ -156,8 +156,8 @@ def _sweep(state: State, asked: s.SweepRequest, check: Check) -> Iterator[Event]
         check=check,
     )
     yield Event("start", sweep_start(sweep, corrupted, model.token))
-    for row in sweep:
-        yield Event("row", sweep_row(row))
+    for row in sweep.steps():
+        yield None if row is None else Event("row", sweep_row(row))
     yield Event("end", s.SweepEnd(sweep.n_layer))
 
 

@@ -63,7 +63,8 @@ class Steps(Protocol):
     def close(self) -> None: ...
 
 
-Work = Callable[[Check], Iterator[Event]]
+# None: nothing to tell yet, but others may have a turn.
+Work = Callable[[Check], Iterator[Event | None]]
 
 
 async def event_stream(desk: Desk, request: Request, work: Work) -> Response:
@@ -83,22 +84,29 @@ class AtTheDesk:
         self._desk = desk
         self._request = request
         self._work = work
-        self._events: Iterator[Event] | None = None
+        self._events: Iterator[Event | None] | None = None
         self._check: Check = lambda: None
 
     async def next(self) -> Event | None:
         """The next event, None after the last. Only the first can be refused: what has begun takes its turns."""
-        return await self._desk.do(self._request, self._step, admitted=self._events is not None)
+        going_on = True
+        while going_on:
+            event, going_on = await self._desk.do(self._request, self._step, admitted=self._events is not None)
+            if event is not None:
+                return event
+        return None
 
     def close(self) -> None:
         """Lets go of the work, and of all that it holds."""
         self._events = iter(())
 
-    def _step(self, check: Check) -> Event | None:
+    def _step(self, check: Check) -> tuple[Event | None, bool]:
         self._check = check
         if self._events is None:
             self._events = iter(self._work(lambda: self._check()))
-        return next(self._events, None)
+        for event in self._events:
+            return event, True
+        return None, False
 
 
 class EventResponse(Response):
