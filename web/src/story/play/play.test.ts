@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { percent, short } from '../../charts/format';
 import { STOPS } from '../stops';
-import { cellPlace, cellShown, frameAt, progressOf, startOf, still, stepAt, type CellsMark, type Frame, type Plan, type TextMark } from './frame';
+import { cellPlace, cellShown, frameAt, progressOf, startOf, still, stepAt, type CellsMark, type Frame, type Mark, type Plan, type TextMark } from './frame';
 import { hit, mainMark } from './hit';
 import { madeUp, valueOf, type Shape } from './made-up';
 import { loadMaterial, shownPositions, type Material } from './material';
@@ -49,6 +49,7 @@ describe.each(SHAPES)('with %s', (_, shape) => {
   it.each([840, 358])('every cell is the number of its place, at %d px', async (width) => {
     const { plan } = await film(shape, width);
     const seen = new Set<unknown>();
+    const wrong: string[] = [];
     for (const t of times(plan, 1.1)) {
       for (const mark of cellsOf(frameAt(plan, t))) {
         for (const sheet of [mark.sheet, mark.next]) {
@@ -58,12 +59,13 @@ describe.each(SHAPES)('with %s', (_, shape) => {
           for (let row = 0; row < sheet.rows; row++) {
             for (let col = 0; col < sheet.cols; col++) {
               const index = sheet.index(row, col);
-              expect(sheet.data[row * sheet.cols + col], `${sheet.site} ${index.join()}`).toBe(valueOf(sheet.site, index));
+              if (sheet.data[row * sheet.cols + col] !== valueOf(sheet.site, index)) wrong.push(`${sheet.site} ${index.join()}`);
             }
           }
         }
       }
     }
+    expect(wrong).toEqual([]);
     expect(seen.size).toBeGreaterThan(20);
   });
 
@@ -103,6 +105,8 @@ describe.each(SHAPES)('with %s', (_, shape) => {
   it('nothing jumps: what stays moves a little, and opacities change a little', async () => {
     const { plan } = await film(shape);
     const step = 0.04;
+    const jumps: string[] = [];
+    const where = (mark: Mark): { x: number; y: number } => (mark.kind === 'cells' ? cellPlace(mark, 0, 0) : mark);
     let before: Frame | null = null;
     for (let t = 0; t <= plan.lasts; t += step) {
       const frame = frameAt(plan, t);
@@ -110,13 +114,13 @@ describe.each(SHAPES)('with %s', (_, shape) => {
       for (const mark of frame.marks) {
         const was = old.get(`${mark.kind} ${mark.id}`);
         if (!was) continue;
-        const where = (each: typeof mark): { x: number; y: number } => (each.kind === 'cells' ? cellPlace(each, 0, 0) : each);
         const [a, b] = [where(was), where(mark)];
-        expect(Math.hypot(a.x - b.x, a.y - b.y), `${mark.id} at ${t.toFixed(2)}`).toBeLessThan(50);
-        expect(Math.abs(was.opacity - mark.opacity), `${mark.id} at ${t.toFixed(2)}`).toBeLessThan(0.75);
+        const [far, faded] = [Math.hypot(a.x - b.x, a.y - b.y), Math.abs(was.opacity - mark.opacity)];
+        if (far >= 50 || faded >= 0.75) jumps.push(`${mark.id} at ${t.toFixed(2)}: ${far.toFixed(0)} px, ${faded.toFixed(2)}`);
       }
       before = frame;
     }
+    expect(jumps).toEqual([]);
   });
 
   it('starts at any of the twelve stops', async () => {
