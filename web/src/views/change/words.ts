@@ -72,7 +72,7 @@ function toldCell(change: Change, known: Known, share: boolean, block: string): 
 }
 
 function place(pos: number, piece: string | null): Said[] {
-  return piece === null ? [`position ${pos}`] : [{ piece }, ` (${pos})`];
+  return piece === null ? [`position ${pos}, which this sentence does not have`] : [{ piece }, ` (${pos})`];
 }
 
 /** The same without marks: for screen readers and titles. */
