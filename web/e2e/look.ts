@@ -47,9 +47,9 @@ export async function visit(page: Page, query: Record<string, string | number>):
 }
 
 export async function drawn(page: Page): Promise<void> {
-  // on a narrow screen the whole may wait behind a stage
+  // on a narrow screen the whole may wait behind a stage, and both behind a panel
   await expect(page.locator('.whole [role=option]')).not.toHaveCount(0, { timeout: SLOW });
-  await expect(page.getByRole('list', { name: 'Candidates' })).toBeVisible({ timeout: SLOW });
+  await expect(page.locator('[aria-label=Candidates]')).not.toHaveCount(0, { timeout: SLOW });
   await expect(page.locator('.waiting')).toHaveCount(0, { timeout: SLOW });
   await expect(page.locator('.busy.on')).toHaveCount(0, { timeout: SLOW });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AttributionAnswer, TokenAnswer } from '../../protocol/types';
 import type { Tensor } from '../../trace/tensor';
-import { byHabit, HABITS, headsByEffect, positionsOf, strongestKey } from './find';
+import { byHabit, HABITS, headsByEffect, likelyFirst, positionsOf, strongestKey } from './find';
 
 const part = (kind: string, block: number | null, head: number | null, value: number | null) => ({ name: '', kind, block, head, value });
 
@@ -52,4 +52,11 @@ describe('positions of a piece', () => {
   it.each([['peace', [0]], ['PE', [0, 2]], ['·pe', [0, 2]], [' pe', [0, 2]], [' e', []], ['41', [1]], ['0A', [3]], ['↵', [3]], ['', []], ['  ', []]])(
     '“%s” is at %j', (query, found) => expect(positionsOf(tokens, query)).toEqual(found),
   );
+});
+
+it('what was asked for first, then by chance', () => {
+  const of = (text: string, id: number, chance: number) => ({ token: { text, id } as TokenAnswer, chance });
+  const found = [of('peat', 1, 0.1), of(' pea', 2, 0.001), of(' peace', 3, 0.4), of('Pea', 4, 0.002)];
+  expect(likelyFirst(found, 'pea').map((each) => each.token.id)).toEqual([4, 2, 3, 1]);
+  expect(likelyFirst(found, '1').map((each) => each.token.id)).toEqual([1, 3, 4, 2]);
 });

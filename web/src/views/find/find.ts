@@ -66,3 +66,10 @@ export function positionsOf(tokens: readonly TokenAnswer[], query: string): numb
   });
   return found;
 }
+
+/** Pieces that are what was asked for come first, the others by their chance. */
+export function likelyFirst<Found extends { token: TokenAnswer; chance: number }>(found: readonly Found[], query: string): Found[] {
+  const asked = query.trim().toLowerCase();
+  const exact = (each: Found): boolean => each.token.text.trim().toLowerCase() === asked || String(each.token.id) === asked;
+  return [...found].sort((a, b) => Number(exact(b)) - Number(exact(a)) || b.chance - a.chance);
+}
