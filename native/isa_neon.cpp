@@ -4,5 +4,5 @@
 #include "isa.hpp"
 
 namespace cutaway {
-const Kernels& kernels_neon() { return CUTAWAY_ISA::table("avx2"); }
+const Kernels& kernels_neon() { return CUTAWAY_ISA::table("neon"); }
 }  // namespace cutaway
