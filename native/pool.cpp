@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -48,15 +49,17 @@ bool spin(F&& ready) {
 struct alignas(64) Job {
   ChunkFunction function = nullptr;
   void* context = nullptr;
+  int64_t n_chunks = 0;
   std::atomic<int64_t> done{0};
 };
 
-// What is to be done lies in one word, epoch | chunks | next: whoever adds one to it owns that chunk of that epoch's
+// Each thread has a run of chunks of its own, so that it reads weights in their order; who is done helps the others.
+// What is left of a run lies in one word, epoch | end | next: whoever adds one to it owns that chunk of that epoch's
 // job, and a thread that comes late finds either nothing left or the newer job, never a mixture.
 class Pool {
  public:
-  explicit Pool(int n) {
-    for (int i = 1; i < n; i++) std::thread([this] { work(); }).detach();
+  explicit Pool(int n) : n_(n), runs_(new Run[n]) {
+    for (int i = 1; i < n; i++) std::thread([this, i] { work(i); }).detach();
   }
 
   // Lets the threads go. Whoever still has a job here finishes it alone.
@@ -69,17 +72,21 @@ class Pool {
   bool try_run(int64_t n_chunks, ChunkFunction function, void* context) {
     std::unique_lock<std::mutex> owner(owner_, std::try_to_lock);
     if (!owner.owns_lock()) return false;
-    const uint64_t epoch = (ticket_.load(std::memory_order_relaxed) >> 40) + 1;
+    const uint64_t epoch = ++epoch_;
     Job& job = jobs_[epoch & 1];
     job.function = function;
     job.context = context;
+    job.n_chunks = n_chunks;
     job.done.store(0, std::memory_order_relaxed);
-    ticket_.store(epoch << 40 | (uint64_t)n_chunks << 20, std::memory_order_seq_cst);
+    for (int i = 0; i < n_; i++) {
+      const uint64_t first = n_chunks * i / n_, end = n_chunks * (i + 1) / n_;
+      runs_[i].left.store(epoch << 40 | end << 20 | first, std::memory_order_seq_cst);
+    }
     if (sleeping_.load(std::memory_order_seq_cst) > 0) {
       { std::lock_guard<std::mutex> lock(mutex_); }
       wake_.notify_all();
     }
-    take();
+    take(0);
     if (!spin([&] { return job.done.load(std::memory_order_acquire) == n_chunks; })) {
       std::unique_lock<std::mutex> lock(mutex_);
       waiting_.store(true, std::memory_order_seq_cst);
@@ -90,33 +97,42 @@ class Pool {
   }
 
  private:
-  // Does chunks of the job at hand until none is left.
-  void take() {
-    for (;;) {
-      // look before adding: the counter must not overflow into its neighbour while threads wait for work
-      const uint64_t seen = ticket_.load(std::memory_order_acquire);
-      if ((seen & kField) >= (seen >> 20 & kField)) return;
-      const uint64_t mine = ticket_.fetch_add(1, std::memory_order_acq_rel);
-      const int64_t chunk = mine & kField, n_chunks = mine >> 20 & kField;
-      if (chunk >= n_chunks) return;
-      Job& job = jobs_[mine >> 40 & 1];
-      job.function(job.context, chunk);
-      if (job.done.fetch_add(1, std::memory_order_seq_cst) + 1 == n_chunks &&
-          waiting_.load(std::memory_order_seq_cst)) {
-        { std::lock_guard<std::mutex> lock(mutex_); }
-        finished_.notify_one();
+  // Does chunks of the job at hand until none is left, those of its own run first.
+  void take(int me) {
+    for (int i = 0; i < n_; i++)
+      while (take_one(runs_[(me + i) % n_].left)) {
       }
+  }
+
+  bool take_one(std::atomic<uint64_t>& left) {
+    // look before adding: the counter must not overflow into its neighbour while threads wait for work
+    const uint64_t seen = left.load(std::memory_order_acquire);
+    if ((seen & kField) >= (seen >> 20 & kField)) return false;
+    const uint64_t mine = left.fetch_add(1, std::memory_order_acq_rel);
+    const int64_t chunk = mine & kField, end = mine >> 20 & kField;
+    if (chunk >= end) return false;
+    Job& job = jobs_[mine >> 40 & 1];
+    const int64_t n_chunks = job.n_chunks;
+    job.function(job.context, chunk);
+    if (job.done.fetch_add(1, std::memory_order_seq_cst) + 1 == n_chunks &&
+        waiting_.load(std::memory_order_seq_cst)) {
+      { std::lock_guard<std::mutex> lock(mutex_); }
+      finished_.notify_one();
     }
+    return true;
   }
 
   bool something() const {
-    const uint64_t seen = ticket_.load(std::memory_order_seq_cst);  // pairs with `sleeping_`: one of the two is seen
-    return (seen & kField) < (seen >> 20 & kField);
+    for (int i = 0; i < n_; i++) {
+      const uint64_t seen = runs_[i].left.load(std::memory_order_seq_cst);  // pairs with `sleeping_`: one is seen
+      if ((seen & kField) < (seen >> 20 & kField)) return true;
+    }
+    return false;
   }
 
   bool ended() const { return ended_.load(std::memory_order_seq_cst); }
 
-  void work() {
+  void work(int me) {
     while (!ended()) {
       if (!spin([this] { return something() || ended(); })) {
         std::unique_lock<std::mutex> lock(mutex_);
@@ -124,12 +140,17 @@ class Pool {
         wake_.wait(lock, [this] { return something() || ended(); });
         sleeping_.fetch_sub(1, std::memory_order_seq_cst);
       }
-      take();
+      take(me);
     }
   }
 
   std::mutex owner_;  // held by the caller whose job it is
-  alignas(64) std::atomic<uint64_t> ticket_{0};
+  const int n_;
+  uint64_t epoch_ = 0;
+  struct alignas(64) Run {
+    std::atomic<uint64_t> left{0};
+  };
+  std::unique_ptr<Run[]> runs_;
   Job jobs_[2];
   alignas(64) std::atomic<int> sleeping_{0};
   std::atomic<bool> waiting_{false}, ended_{false};

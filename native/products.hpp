@@ -80,6 +80,7 @@ static inline void decode_row(const uint8_t* row, int64_t n_in, float* out) {
   f16v w[F::block / 16];
   const int64_t n_blocks = n_in / F::block;
   for (int64_t b = 0; b < n_blocks; b++) {
+    cutaway_prefetch(row + b * F::bytes + CUTAWAY_AHEAD);
     F::decode(row + b * F::bytes, w);
     CUTAWAY_UNROLL
     for (int i = 0; i < F::block / 16; i++) store(out + b * F::block + 16 * i, w[i]);
@@ -166,6 +167,8 @@ static void thin_strip(const Matrix& m, const float* x, int64_t xs, int64_t n_po
 template <class F>
 static void strip_product(const Matrix& m, const float* x, int64_t xs, int64_t n_pos, int64_t first, int64_t last,
                           const float* bias, float* y) {
+  const int64_t whole = (last - first) * m.row_bytes, near = whole < CUTAWAY_AHEAD ? whole : CUTAWAY_AHEAD;
+  for (int64_t i = 0; i < near; i += 64) cutaway_prefetch(m.rows + first * m.row_bytes + i);
   if constexpr (F::block <= 32) {
     if (n_pos <= CUTAWAY_THIN) return thin_strip<F>(m, x, xs, n_pos, first, last, bias, y);
   }

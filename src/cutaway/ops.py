@@ -1,6 +1,6 @@
 """Pure array functions: softmax, norms, activations, RoPE, attention. Shapes stand on the line.
 
-Each takes its namespace `xp` from the caller, who chose it once for the pass (`array_api_compat.array_namespace`), so
+Each takes its namespace `xp` from the caller, who chose it once for the pass (`namespace_of`), so
 that arrays of other libraries flow through the same equations. Everything stays float32: constants are Python
 floats, never NumPy scalars, which would promote.
 
@@ -27,6 +27,16 @@ Array = Any
 SCORES_AT_ONCE = 1 << 20
 
 QUADRATIC = ("attn.qk", "attn.qk_scaled", "attn.attn_scores", "attn.pattern")
+
+
+def namespace_of(array: Array) -> Any:
+    """The module of functions for this array's library: NumPy itself, whose names are the array API's, or another's
+    by `array_api_compat`."""
+    if isinstance(array, np.ndarray):
+        return np
+    import array_api_compat  # 50 ms that NumPy's arrays need not pay
+
+    return array_api_compat.array_namespace(array)
 
 
 def linear(x: Array, W: Array, b: Array | None = None) -> Array:  # [pos, in] [in, out] [out] -> [pos, out]

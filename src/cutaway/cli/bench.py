@@ -143,11 +143,17 @@ def machine() -> dict[str, Any]:
 
     from cutaway import __version__
 
+    from cutaway.kernels import native
+
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ}
+    kernels = f"NumPy ({native.REASON})"
+    if native.MODULE is not None:
+        kernels = f"{native.MODULE.isa()}, {native.MODULE.threads()} threads"
     return {
         "cutaway": __version__,
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "kernels": kernels,
         "threads": threads or "not limited",
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
@@ -176,7 +182,7 @@ def _show(results: dict[str, Any]) -> None:
     where.say(f"weights {kinds or 'float32'}; computed in float32", style=FAINT)
     load = "" if machine["load"] is None else f", load {machine['load']:.2f}"
     where.say(
-        f"{machine['processor']}, {machine['cores']} cores, threads {machine['threads']}{load};"
+        f"{machine['processor']}, {machine['cores']} cores, kernels {machine['kernels']}{load};"
         f" Python {machine['python']}, NumPy {machine['numpy']}, cutaway {machine['cutaway']}",
         style=FAINT,
     )

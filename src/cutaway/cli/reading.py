@@ -55,8 +55,12 @@ def given_ids(text: str) -> list[int]:
 def open_model(name: str | None) -> Model:
     """The model, brought first (with a progress bar on standard error) when it is not here."""
     from cutaway.cli.downloads import ProgressOnStderr
+    from cutaway.cli.words import note
     from cutaway.engine import load
+    from cutaway.kernels import native
 
+    if native.MODULE is None:
+        note(f"the native kernels are not in use ({native.REASON}); NumPy computes the same, some times slower.")
     return load(name, progress=ProgressOnStderr())
 
 

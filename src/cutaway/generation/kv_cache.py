@@ -11,11 +11,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from cutaway.errors import BadSelection
 from cutaway.models.run import Memory
+from cutaway.ops import namespace_of
 
 Array = Any
 
@@ -131,7 +131,7 @@ class _Growing:
 def _join(old: Array | None, n: int, new: Array) -> Array:  # [>= n, kv_head, d_head] [pos, ...] -> [n + pos, ...]
     if old is None or n == 0:
         return new
-    return array_api_compat.array_namespace(new).concat([old[:n], new], axis=0)
+    return namespace_of(new).concat([old[:n], new], axis=0)
 
 
 def _read_only(view: Array) -> Array:

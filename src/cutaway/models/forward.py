@@ -42,17 +42,22 @@ def forward(
     start = cache.length if cache is not None else 0
     run = Run.of(config, w.stored("ln_final.w"), lengths or [len(ids)], start)
     x = architecture.embed(config, w, ids, run, tap)
+    kept: Any = None
     for i in range(config.n_layer):
         here = tap.within(f"blocks.{i}.")
         x = here("resid_pre", x)
         memory = cache.memory(i) if cache is not None else None
-        x = block(config, w.block(i), x, run, here, memory)
+        if kept is None and here.wants("resid_pre"):
+            kept = fused.stream(config, x)
+        x = block(config, w.block(i), x, run, here, memory, None if kept is None else kept[i])
     return x
 
 
-def block(config: ModelConfig, w: Any, x: Array, run: Run, tap: Tap, memory: Memory | None) -> Array:
-    """[pos, d_model] -> [pos, d_model]: one block, in one native call where nobody acts inside it."""
-    whole = fused.block(config, w, x, run, tap, memory)
+def block(
+    config: ModelConfig, w: Any, x: Array, run: Run, tap: Tap, memory: Memory | None, out: Array = None
+) -> Array:  # [pos, d_model] -> [pos, d_model]
+    """One block, in one native call where nobody acts inside it; `out` may take what leaves it."""
+    whole = fused.block(config, w, x, run, tap, memory, out)
     return equations(config).block(config, w, x, run, tap, memory) if whole is None else whole
 
 

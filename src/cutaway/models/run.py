@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import array_api_compat
 import numpy as np
 
 from cutaway.config import ModelConfig
-from cutaway.ops import attention, rope_angles
+from cutaway.ops import attention, namespace_of, rope_angles
 from cutaway.tap import Tap
 
 Array = Any
@@ -38,7 +37,7 @@ class Run:
     @classmethod
     def of(cls, config: ModelConfig, like: Array, lengths: Sequence[int], start: int = 0) -> Run:
         """For texts of these lengths, packed; `like` is an array of the namespace to compute in."""
-        xp = array_api_compat.array_namespace(like)
+        xp = namespace_of(like)
         positions = np.concatenate([np.arange(start, start + length) for length in lengths])
         ends = np.cumsum(lengths)
         segments = tuple((int(end) - length, int(end)) for end, length in zip(ends, lengths, strict=True))

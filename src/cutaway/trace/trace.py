@@ -150,6 +150,9 @@ class Trace:
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The whole of one site, with its declared axes. Raises `UnknownSite`."""
+        kept = self._kept.get(name)
+        if kept is not None:
+            return kept
         return self.read(name)
 
     def read(self, name: str, **selection: Index) -> np.ndarray:
