@@ -187,7 +187,7 @@ class Door:
 
 
 def test_one_who_asks_for_much_does_not_hold_others_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    with shared(Limits(workers=1, waiting=50, waiting_each=3)) as client, ThreadPoolExecutor(16) as pool:
+    with shared(Limits(workers=1, turn=1e-9, waiting=50, waiting_each=3)) as client, ThreadPoolExecutor(16) as pool:
         greedy, a, b = another(client), another(client), another(client)
         work = Door(monkeypatch)
         desk = client.app.state.cutaway.desk  # type: ignore[attr-defined]
@@ -206,7 +206,8 @@ def test_one_who_asks_for_much_does_not_hold_others_up(monkeypatch: pytest.Monke
         for _ in answers:
             work.go_on.release()
         assert [each.result(10).status_code for each in answers] == [200] * 7
-        assert work.begun == [10, 11, 20, 30, 12, 21, 13]
+        # one piece of the greedy one's may go before others, not two
+        assert max(work.begun.index(20), work.begun.index(30)) < work.begun.index(12)
 
 
 def test_readers_do_not_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,7 +259,7 @@ class Stepwise:
 
 
 def test_others_have_their_turn_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    with app_client(Limits(workers=1)) as client, ThreadPoolExecutor(4) as pool:
+    with app_client(Limits(workers=1, turn=1e-9)) as client, ThreadPoolExecutor(4) as pool:
         work = Stepwise(monkeypatch)
         writer = pool.submit(written, client, [1, 2, 3], settings={"max_new_tokens": 3, "seed": 1})
         wait_for(lambda: work.begun == [3])

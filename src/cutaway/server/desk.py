@@ -111,7 +111,7 @@ class Desk:
         if self._closed:
             raise Busy("the server is going away; start it again with `cutaway serve`.")
         if self._crew is None:
-            self._crew = Crew(self._limits.workers)
+            self._crew = Crew(self._limits.workers, self._limits.turn)
         job = Job(reader, tab, work, self._left)
         self._crew.put(job, _admit if admitted else self._refuse)
         self._jobs.add(job)

@@ -19,15 +19,17 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 @dataclass(frozen=True)
 class Limits:
     """`max_tokens` in one text; `cache_bytes` that traces may hold; `body_bytes` of a request; `text_length` in
-    characters, before it is cut into tokens; `workers` that compute; `waiting` jobs in line before 503, and
-    `waiting_each` of one reader's; `requests` open at once, and `requests_each` of one reader's; `models` loaded at
-    once; `new_tokens` of one generation, and `writing_bytes` that all generations' caches may take."""
+    characters, before it is cut into tokens; `workers` that compute; `turn`: seconds of one reader's work before
+    others have theirs; `waiting` jobs in line before 503, and `waiting_each` of one reader's; `requests` open at
+    once, and `requests_each` of one reader's; `models` loaded at once; `new_tokens` of one generation, and
+    `writing_bytes` that all generations' caches may take."""
 
     max_tokens: int = 1024
     cache_bytes: int = 512 << 20
     body_bytes: int = 8 << 20
     text_length: int = 100_000
     workers: int = 2
+    turn: float = 0.1
     waiting: int = 64
     waiting_each: int = 64
     requests: int = 256

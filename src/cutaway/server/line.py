@@ -1,15 +1,25 @@
 """Who is next: each reader's own work in the order it came, and the readers in turn.
 
-A reader who asks for a hundred things at once waits for them alone: after each, everybody else who waits has a turn.
+A turn is so many seconds of work. A page that has got its trace reads ten small things of it: these are still its
+turn, and need not wait for everybody else ten times. Whoever needed more than a turn pays it back by waiting longer.
+So a reader who asks for a hundred things at once waits for them alone, and one who asks for long work does, too.
+
+Source: deficit round-robin (Shreedhar and Varghese 1995), with seconds for bytes.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+KNOWN = 4096  # readers whose turns are remembered
+# A turn stays open for so long after its last work: until what a page asks next has come.
+OPEN = 0.5
 
 
 class Task(Protocol):
@@ -24,27 +34,64 @@ class Task(Protocol):
 T = TypeVar("T", bound=Task)
 
 
-class Line(Generic[T]):
-    """First come, first served for one reader; round-robin between readers. Not thread-safe."""
+@dataclass
+class _Turn:
+    """Seconds that a reader may still use (or owes), and when they last used some."""
 
-    def __init__(self) -> None:
+    left: float
+    since: float
+
+
+class Line(Generic[T]):
+    """First come, first served for one reader; round-robin between readers, in turns of `turn` seconds. Not
+    thread-safe."""
+
+    def __init__(self, turn: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._turn = turn
+        self._clock = clock
         self._readers: OrderedDict[str, deque[T]] = OrderedDict()  # whose turn comes first stands first
+        self._turns: OrderedDict[str, _Turn] = OrderedDict()
         self._length = 0
 
     def put(self, task: T) -> None:
-        self._readers.setdefault(task.reader, deque()).append(task)
+        reader = task.reader
+        if reader not in self._readers:
+            self._readers[reader] = deque()
+            if self._goes_on(reader):
+                self._readers.move_to_end(reader, last=False)
+        self._readers[reader].append(task)
         self._length += 1
 
     def take(self) -> T | None:
-        """The next one; its reader then goes to the end."""
-        if not self._readers:
-            return None
-        reader, own = self._readers.popitem(last=False)
+        """The next one. A reader whose turn is used up goes to the end, and has a new one there."""
+        while self._readers:
+            for reader in list(self._readers):
+                turn = self._turns[reader]
+                if turn.left > 0:
+                    return self._first_of(reader)
+                turn.left += self._turn
+                self._readers.move_to_end(reader)
+            # everybody still owes: as many rounds at once as the one who owes least has to wait
+            least = max(self._turns[reader].left for reader in self._readers)
+            if least <= 0:
+                for reader in self._readers:
+                    self._turns[reader].left += self._turn - least
+        return None
+
+    def _first_of(self, reader: str) -> T:
+        own = self._readers[reader]
         task = own.popleft()
-        if own:
-            self._readers[reader] = own
+        if not own:
+            del self._readers[reader]
         self._length -= 1
         return task
+
+    def charge(self, task: T, seconds: float) -> None:
+        """What a task took of its reader's turn."""
+        turn = self._turns.get(task.reader)
+        if turn is not None:
+            turn.left -= seconds
+            turn.since = self._clock()
 
     def leave(self, task: T) -> bool:
         """Takes it out; whether it was still there."""
@@ -64,15 +111,38 @@ class Line(Generic[T]):
     def __len__(self) -> int:
         return self._length
 
+    def _goes_on(self, reader: str) -> bool:
+        """Whether one who comes back still has a turn. Else a new one begins, less what is owed (time repays it)."""
+        now = self._clock()
+        turn = self._turns.get(reader)
+        if turn is None:
+            turn = self._turns[reader] = _Turn(self._turn, now)
+            while len(self._turns) > max(KNOWN, len(self._readers)):
+                self._forget()
+            return False
+        self._turns.move_to_end(reader)
+        if turn.left > 0 and turn.left < self._turn and now - turn.since <= OPEN:
+            return True
+        turn.left = min(self._turn, min(0.0, turn.left) + self._turn + now - turn.since)
+        turn.since = now
+        return False
+
+    def _forget(self) -> None:
+        """The reader who came longest ago, of those who do not wait."""
+        for reader in self._turns:
+            if reader not in self._readers:
+                del self._turns[reader]
+                return
+
 
 class Crew(Generic[T]):
     """A few threads that work a line off. They take the next task themselves, so that none is idle while the event
     loop is busy."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, turn: float) -> None:
         self._workers = workers
         self._working = 0
-        self._line: Line[T] = Line()
+        self._line: Line[T] = Line(turn)
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cutaway")
 
@@ -99,7 +169,10 @@ class Crew(Generic[T]):
 
     def _work(self) -> None:
         while (task := self._next()) is not None:
+            started = time.perf_counter()
             task.run()
+            with self._lock:
+                self._line.charge(task, time.perf_counter() - started)
 
     def _next(self) -> T | None:
         with self._lock:
