@@ -142,7 +142,6 @@ def machine() -> dict[str, Any]:
     import numpy as np
 
     from cutaway import __version__
-
     from cutaway.kernels import native
 
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ}
