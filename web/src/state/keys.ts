@@ -2,6 +2,12 @@
 import type { Page } from './page.svelte';
 
 export function onKey(page: Page, event: KeyboardEvent): void {
+  const turn = turnOf(event);
+  if (turn && !keepsItsOwn(event.target)) {
+    event.preventDefault();
+    page[turn]();
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const inField = event.target instanceof HTMLElement && event.target.closest('input, select, textarea') !== null;
   if (event.key === 'Escape') {
@@ -14,6 +20,18 @@ export function onKey(page: Page, event: KeyboardEvent): void {
   if (!action) return;
   event.preventDefault();
   action(page);
+}
+
+function turnOf(event: KeyboardEvent): 'undo' | 'redo' | null {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey) return null;
+  const key = event.key.toLowerCase();
+  if (key === 'z') return event.shiftKey ? 'redo' : 'undo';
+  return key === 'y' && event.ctrlKey ? 'redo' : null;
+}
+
+/** A field undoes its own letters, but for the sentence, whose letters are the address's. */
+function keepsItsOwn(target: EventTarget | null): boolean {
+  return typeof HTMLElement !== 'undefined' && target instanceof HTMLElement && target.closest('input:not([type=range]):not([type=checkbox]), textarea') !== null && target.closest('[data-undo="page"]') === null;
 }
 
 const ACTIONS: Record<string, (page: Page) => void> = {

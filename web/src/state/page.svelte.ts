@@ -8,6 +8,7 @@ import { Client } from '../protocol/client';
 import { templateOf, type Sampling as Settings, type Trace } from '../trace/trace';
 import { formatAddress, parseAddress, samePin, SIDE_PANELS, type Address, type Pin } from './address';
 import { Lit } from './lit.svelte';
+import { Past } from './past';
 import { Session } from './session.svelte';
 
 /** What is hovered or focused: one number, and where on the screen it stands. */
@@ -28,6 +29,7 @@ export class Page {
   readonly session: Session;
   /** what the input shows: ahead of `address.text` while somebody types */
   draft = $state('');
+  private readonly past: Past;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -37,6 +39,7 @@ export class Page {
     this.session = new Session(client);
     this.address = parseAddress(window.location.search);
     this.draft = this.address.text;
+    this.past = new Past(formatAddress(this.address));
   }
 
   get trace(): Trace | null {
@@ -91,6 +94,7 @@ export class Page {
     const back = (): void => {
       this.address = parseAddress(this.window.location.search);
       this.draft = this.address.text;
+      this.past.visited(formatAddress(this.address), performance.now());
       void this.ask();
     };
     this.window.addEventListener('popstate', back);
@@ -110,10 +114,31 @@ export class Page {
     const after = formatAddress(next);
     this.address = next;
     if (before === after) return;
+    this.past.note(after, how, performance.now());
     const url = this.window.location.pathname + after;
     if (how === 'push') this.window.history.pushState(null, '', url);
     else this.window.history.replaceState(null, '', url);
     if (change.text !== undefined || change.model !== undefined || change.changes !== undefined) void this.ask();
+  }
+
+  /** The page as it was a step before: what was written, changed, opened, pinned. */
+  undo(): void {
+    this.retrace(-1);
+  }
+
+  redo(): void {
+    this.retrace(1);
+  }
+
+  private retrace(by: 1 | -1): void {
+    clearTimeout(this.timer);
+    const found = this.past.step(by);
+    if (found === null) return;
+    const asked = runOf(this.address);
+    this.address = parseAddress(found);
+    this.draft = this.address.text;
+    this.window.history.replaceState(null, '', this.window.location.pathname + found);
+    if (runOf(this.address) !== asked) void this.ask();
   }
 
   /** Opens a side panel, or closes it (null); what was the last one's alone goes with it. */
@@ -187,6 +212,11 @@ export class Page {
     const { text, model, changes, ids } = this.address;
     return this.session.ask(text, model, changes, ids);
   }
+}
+
+/** What another trace has to be asked for. */
+function runOf({ text, model, changes, ids }: Address): string {
+  return JSON.stringify([text, model, changes, ids]);
 }
 
 const KEY = Symbol('page');
