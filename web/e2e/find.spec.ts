@@ -261,7 +261,7 @@ for (const scheme of ['light', 'dark'] as const) {
         const where = `${JSON.stringify(query)} at ${width} px`;
         const [needs, has] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
         expect.soft(needs, where).toBeLessThanOrEqual(has ?? 0);
-        expect.soft(await panel(page).evaluate((element) => element.scrollWidth - element.clientWidth), where).toBeLessThanOrEqual(0);
+        expect.soft(await page.locator('.left .scroll').evaluate((element) => element.scrollWidth - element.clientWidth), where).toBeLessThanOrEqual(0);
         expect.soft(await page.evaluate(() => document.getAnimations().filter((each) => each.playState === 'running').length), where).toBe(0);
         const small = await panel(page).evaluate((element) => [...element.querySelectorAll('*')]
           .filter((each) => each.textContent?.trim() && !each.closest('.unseen') && parseFloat(getComputedStyle(each).fontSize) < 12).length);
