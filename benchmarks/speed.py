@@ -231,7 +231,7 @@ def busy(options: Options) -> list[Figure]:
                     "quiet": lambda side=side: side.do("decode", ids=prompt, n=n)["seconds"] / n,  # type: ignore[misc]
                     "busy": lambda side=side: disturbed(side),  # type: ignore[misc]
                 },
-                5 if options.quick else 11,
+                3 if options.quick else 7,
             )
             measured = ratio(times["quiet"], times["busy"])
             what = "decode while another process keeps one core busy, against the same undisturbed"
