@@ -215,6 +215,7 @@ NB_MODULE(_native, m) {
   using namespace cutaway;
   using namespace nb::literals;
   m.doc() = "Products on packed weights, attention and norms; see kernels/products.py, attention.py and rows.py.";
+  nb::set_leak_warnings(false);  // a model may live to the end of the program
   chosen = &choose_isa();
   nb::class_<HeldMatrix>(m, "Matrix")
       .def(nb::init<Bytes, int, int64_t, int64_t, int64_t>(), "raw"_a, "format"_a, "n_in"_a, "block_weights"_a,

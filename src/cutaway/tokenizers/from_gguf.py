@@ -166,10 +166,12 @@ def _finished(
     eos = _id(metadata, "eos_token_id", n_vocab)
     bos = _id(metadata, "bos_token_id", n_vocab)
     ends = {eos, *(_id(metadata, f"{name}_token_id", n_vocab) for name in ("eot", "eom"))} - {None}
-    ends |= {id for id, piece in enumerate(pieces) if types[id] in (CONTROL, USER_DEFINED) and piece in ENDS}
+    unusual = [id for id, kind in enumerate(types) if kind in (CONTROL, UNKNOWN, USER_DEFINED)]
+    ends |= {id for id in unusual if types[id] != UNKNOWN and pieces[id] in ENDS}
     added: list[tuple[int, AddedToken]] = []
-    for id, (piece, kind) in enumerate(zip(pieces, types, strict=True)):
-        if piece and kind in (CONTROL, UNKNOWN, USER_DEFINED):
+    for id in unusual:
+        piece, kind = pieces[id], types[id]
+        if piece:
             marked = kind != USER_DEFINED or id in ends or (piece.startswith("<|") and piece.endswith("|>"))
             added.append((id, AddedToken(piece, special=marked, normalized=False)))
     backend.add_tokens([token for _, token in added])
@@ -198,6 +200,9 @@ def _finished(
 
 
 def _pairs(merges: list[str]) -> list[tuple[str, str]]:
+    halves = " ".join(merges).split(" ")
+    if len(halves) == 2 * len(merges) and all(halves) and all(merge.count(" ") == 1 for merge in merges):
+        return list(zip(halves[::2], halves[1::2], strict=True))
     pairs: list[tuple[str, str]] = []
     for merge in merges:
         left, _, right = merge.partition(" ")
@@ -249,9 +254,8 @@ def _array(metadata: Mapping[str, Any], name: str) -> list[Any]:
 
 def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
     values = _array(metadata, name)
-    for at, value in enumerate(values):
-        if type(value) is not str:
-            values[at] = _text(value, f"tokenizer.ggml.{name}[{at}]")
+    if set(map(type, values)) - {str}:
+        values = [_text(value, f"tokenizer.ggml.{name}[{at}]") for at, value in enumerate(values)]
     try:
         "".join(values).encode("utf-8")
     except UnicodeEncodeError:
@@ -301,7 +305,7 @@ def _id(metadata: Mapping[str, Any], name: str, n_vocab: int) -> int | None:
         return None
     try:
         id = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadTokenizer(f"tokenizer.ggml.{name} is {value!r:.60}; expected a token id.") from None
     if not 0 <= id < n_vocab:
         raise BadTokenizer(f"tokenizer.ggml.{name} is {id}; the vocabulary has ids 0 to {n_vocab - 1}.")
