@@ -2,6 +2,9 @@
  * model does not have. */
 import type { Locator } from '@playwright/test';
 import { percent } from '../src/charts/format';
+import { signedScale, type Palette } from '../src/charts/scales';
+import { readSafetensors } from '../src/protocol/safetensors';
+import type { SiteRange } from '../src/protocol/types';
 import { open, pictures, says, settled, stage, Truth, visit, written, type Cell } from './look';
 import { expect, test, type Machine } from './server';
 
@@ -142,4 +145,30 @@ test('grouped queries are bracketed over the keys that they share', async ({ pag
   await expect(picker.getByRole('radio')).toHaveCount(config.n_head);
   await expect(picker.locator('.group')).toHaveCount(config.n_kv_head);
   await expect(picker.locator('.group.shared')).toHaveCount(config.n_head > config.n_kv_head ? config.n_kv_head : 0);
+});
+
+test('a stripe has the colours of its values', async ({ page, site, api }) => {
+  const { trace } = await Truth.of(api, TEXT);
+  await open(page, site, { text: TEXT });
+  await settled(page);
+  const answer = await fetch(`${site}/api/traces/${trace.id}/sites?names=embed&reduce=absmax&bins=64`);
+  const ranges = JSON.parse(readSafetensors(await answer.arrayBuffer()).metadata['ranges'] ?? '{}') as Record<string, SiteRange>;
+  const colours = await page.evaluate(() => {
+    const probe = document.body.appendChild(document.createElement('span'));
+    const of = (name: string): string => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+    return { ground: of('ground'), negative: of('negative'), positive: of('positive') };
+  });
+  const scale = signedScale(colours as Palette, ranges.embed?.c ?? NaN);
+  const seen = await page.getByRole('region', { name: 'The whole model' }).locator('[data-site=embed]').first().evaluate((element) => {
+    const hook = (element as unknown as { __cutaway: { rows: number; cols: number; cell(row: number, col: number): Cell & { x: number; y: number } } }).__cutaway;
+    const canvas = element.querySelector('canvas');
+    const [context, ratio] = [canvas?.getContext('2d'), (canvas?.width ?? 0) / (canvas?.clientWidth ?? 1)];
+    const places = Array.from({ length: hook.rows * hook.cols }, (_, i) => hook.cell(Math.floor(i / hook.cols), i % hook.cols));
+    return places.map(({ x, y, value }) => ({ value, rgb: [...(context?.getImageData(Math.floor(x * ratio), Math.floor(y * ratio), 1, 1).data ?? [])] }));
+  });
+  expect(seen.length).toBeGreaterThan(50);
+  for (const { value, rgb } of seen) {
+    expect(rgb[3], `${value} is painted`).toBe(255);
+    scale.rgb(value).forEach((wanted, i) => expect(Math.abs(wanted - (rgb[i] ?? 0)), `${value} is ${rgb.join()}, not ${scale.css(value)}`).toBeLessThanOrEqual(3));
+  }
 });
