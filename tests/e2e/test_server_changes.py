@@ -171,6 +171,16 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"site": "blocks.0.mlp_out", "action": "add", "direction": {"plus": [97]}}, "BadInput", "outside"),
     ({"site": "blocks.0.mlp_out", "action": "add", "direction": {"plus": [-1]}}, "BadInput", "outside"),
     ({"site": "blocks.0.attn.z", "action": "add", "direction": {"plus": [1]}}, "BadSelection", "shape"),
+    (
+        {"site": "blocks.0.mlp_out", "action": "add", "direction": {"plus": [1]}, "selection": {"array": 1}},
+        "BadSelection",
+        "no axis",
+    ),
+    (
+        {"site": "blocks.0.mlp_out", "action": "patch", "source": {"ids": [1]}, "selection": {"from_pos": 1}},
+        "BadSelection",
+        "no axis",
+    ),
     ({"site": "blocks.0.attn.pattern", "action": "skip"}, "BadSelection", "softmax"),
     ({"site": "blocks.0.attn_out", "action": "skip"}, "BadSelection", "cannot be skipped"),
     ({"site": "blocks.0.attn.qk_scaled", "action": "skip", "value": 1}, "BadSelection", "no value"),

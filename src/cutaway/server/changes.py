@@ -22,7 +22,7 @@ from cutaway.server.routes_models import check_length
 from cutaway.server.state import State
 from cutaway.server.traces import Gauge, Held, Watched
 from cutaway.sites import canonical, declared, matching
-from cutaway.trace.interventions import Intervention, Interventions, add, patch
+from cutaway.trace.interventions import Intervention, Interventions
 from cutaway.trace.python_text import Change, Direction, Source, lines, program
 from cutaway.trace.selection import Index, by_axis, pick
 from cutaway.trace.trace import Trace
@@ -133,10 +133,11 @@ def bind_changes(state: State, model: Model, name: str, sent: Sequence[Sent], ch
                     " select positions or heads."
                 )
             watched = cast(Trace, Watched(trace, check))
-            made = patch(watched, from_pos=change.source.pos, **change.selection)
+            # not by keyword: an axis that was sent may be called anything
+            made = Intervention("patch", change.selection, trace=watched, from_pos=change.source.pos)
         elif change.direction is not None:
             assert table is not None
-            made = add(change.direction.of(table), **change.selection)
+            made = Intervention("add", change.selection, change.direction.of(table))
         else:
             selection = {axis: plain(index) for axis, index in each.spec.selection.items()}
             given = {"site": each.spec.site, "action": each.spec.action, "selection": selection}
