@@ -46,18 +46,16 @@ template <int R>
 static inline void mix_wide(const float* p, int64_t ps, const float* v, int64_t vs, int64_t from, int64_t to, float* z,
                             int64_t zs, int64_t d) {
   int64_t i = 0;
+#ifndef CUTAWAY_PARTS  // with fewer registers, one column of sixteen at a time
   for (; i + 64 <= d; i += 64) mix_tile<R, 4>(p, ps, v + i, vs, from, to, z + i, zs);
+#endif
   for (; i < d; i += 16) mix_tile<R, 1>(p, ps, v + i, vs, from, to, z + i, zs);
 }
 
 // `p` counts keys from the text's start, `v` too. Row r sees keys [first[r], last[r]).
 static inline void mix_rows(const float* p, int64_t ps, const float* v, int64_t vs, const int64_t* first,
                             const int64_t* last, int64_t n_rows, float* z, int64_t zs, int64_t d) {
-#ifdef CUTAWAY_TILE
-  constexpr int R = CUTAWAY_TILE;
-#else
   constexpr int R = 6;
-#endif
   for (int64_t r = 0; r < n_rows; r++)
     for (int64_t i = 0; i < d; i++) z[r * zs + i] = 0.0f;
   int64_t r = 0;

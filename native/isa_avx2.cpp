@@ -1,6 +1,6 @@
 #define CUTAWAY_AVX2
 #define CUTAWAY_THIN 2
-#define CUTAWAY_TILE 2
+#define CUTAWAY_TILE 3
 #include "isa.hpp"
 
 namespace cutaway {

@@ -1,6 +1,6 @@
 #define CUTAWAY_NEON
 #define CUTAWAY_THIN 2
-#define CUTAWAY_TILE 2
+#define CUTAWAY_TILE 6
 #include "isa.hpp"
 
 namespace cutaway {

@@ -1,5 +1,5 @@
 #define CUTAWAY_THIN 1
-#define CUTAWAY_TILE 2
+#define CUTAWAY_TILE 3
 #include "isa.hpp"
 
 namespace cutaway {

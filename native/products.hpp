@@ -16,6 +16,43 @@ using namespace cutaway;
 static inline int64_t round16(int64_t n) { return (n + 15) & ~(int64_t)15; }
 
 // acc[p][r] over k: P rows of x, four rows of weights, both padded with zeros to a multiple of 16.
+#ifdef CUTAWAY_PARTS
+// Sixteen registers hold no tile of f16v worth the name, but one of their parts: the chains of sixteen lanes are run
+// through a part of the lanes at a time, over pieces of k that stay in the first-level cache.
+template <int P>
+static inline void tile(const float* x, int64_t xs, const float* const w[4], int64_t k_end, float* out, int64_t out_stride) {
+  constexpr int64_t kPiece = 512;
+  constexpr int lanes = 16 / CUTAWAY_PARTS;
+  alignas(64) float sums[P][4][16];
+  for (int64_t top = 0; top < k_end; top += kPiece) {
+    const int64_t end = top + kPiece < k_end ? top + kPiece : k_end;
+    for (int i = 0; i < 16; i += lanes) {
+      part acc[P][4];
+      CUTAWAY_UNROLL
+      for (int p = 0; p < P; p++)
+        CUTAWAY_UNROLL
+        for (int r = 0; r < 4; r++) acc[p][r] = top == 0 ? zero_part() : load_part(sums[p][r] + i);
+      for (int64_t k = top + i; k < end; k += 16) {
+        part xv[P];
+        CUTAWAY_UNROLL
+        for (int p = 0; p < P; p++) xv[p] = load_part(x + p * xs + k);
+        CUTAWAY_UNROLL
+        for (int r = 0; r < 4; r++) {
+          const part wv = load_part(w[r] + k);
+          CUTAWAY_UNROLL
+          for (int p = 0; p < P; p++) acc[p][r] = fma(xv[p], wv, acc[p][r]);
+        }
+      }
+      CUTAWAY_UNROLL
+      for (int p = 0; p < P; p++)
+        CUTAWAY_UNROLL
+        for (int r = 0; r < 4; r++) store_part(sums[p][r] + i, acc[p][r]);
+    }
+  }
+  for (int p = 0; p < P; p++)
+    sum4(load(sums[p][0]), load(sums[p][1]), load(sums[p][2]), load(sums[p][3]), out + p * out_stride);
+}
+#else
 template <int P>
 static inline void tile(const float* x, int64_t xs, const float* const w[4], int64_t k_end, float* out, int64_t out_stride) {
   f16v acc[P][4];
@@ -37,6 +74,7 @@ static inline void tile(const float* x, int64_t xs, const float* const w[4], int
   CUTAWAY_UNROLL
   for (int p = 0; p < P; p++) sum4(acc[p][0], acc[p][1], acc[p][2], acc[p][3], out + p * out_stride);
 }
+#endif
 
 // `n_pos` rows of x against `n` rows of weights (each `ws` floats after the one before); y[p * ys + r], plus bias[r].
 static inline void panel_product(const float* x, int64_t xs, int64_t n_pos, const float* w, int64_t ws, int64_t n,

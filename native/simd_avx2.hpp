@@ -62,6 +62,14 @@ static inline __m256 scale2(__m256 a, __m256 n) {
 }
 static inline f16v scale2(f16v a, f16v n) { return {scale2(a.a, n.a), scale2(a.b, n.b)}; }
 
+// one register's lanes, for products.hpp
+#define CUTAWAY_PARTS 2
+using part = __m256;
+static inline part zero_part() { return _mm256_setzero_ps(); }
+static inline part load_part(const float* p) { return _mm256_loadu_ps(p); }
+static inline void store_part(float* p, part a) { _mm256_storeu_ps(p, a); }
+static inline part fma(part a, part b, part c) { return _mm256_fmadd_ps(a, b, c); }
+
 // lanes i and i+8, then i+4, i+2, i+1
 static inline float sum(f16v a) {
   const __m256 eight = _mm256_add_ps(a.a, a.b);

@@ -52,6 +52,14 @@ static inline float32x4_t scale2(float32x4_t a, float32x4_t n) {
 }
 static inline f16v scale2(f16v a, f16v n) { CUTAWAY_EACH(scale2(a.v[i], n.v[i])) }
 
+// one register's lanes, for products.hpp
+#define CUTAWAY_PARTS 4
+using part = float32x4_t;
+static inline part zero_part() { return vdupq_n_f32(0.0f); }
+static inline part load_part(const float* p) { return vld1q_f32(p); }
+static inline void store_part(float* p, part a) { vst1q_f32(p, a); }
+static inline part fma(part a, part b, part c) { return vfmaq_f32(c, a, b); }
+
 // lanes i and i+8, then i+4, i+2, i+1
 static inline float32x4_t sum_to_four(f16v a) {
   return vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));

@@ -68,6 +68,30 @@ static inline f16v scale2(f16v a, f16v n) {
   CUTAWAY_LANES r.v[i] = n.v[i] == n.v[i] ? std::ldexp(a.v[i], (int)n.v[i]) : n.v[i];
   return r;
 }
+
+// four lanes, for products.hpp: what the simplest vector registers hold
+#define CUTAWAY_PARTS 4
+#if defined(__GNUC__) || defined(__clang__)
+typedef float part __attribute__((vector_size(16)));
+static inline part zero_part() { return part{}; }
+static inline part fma(part a, part b, part c) { return a * b + c; }
+#else
+struct part {
+  float v[4];
+};
+static inline part zero_part() { return part{}; }
+static inline part fma(part a, part b, part c) {
+  for (int i = 0; i < 4; i++) c.v[i] = a.v[i] * b.v[i] + c.v[i];
+  return c;
+}
+#endif
+static inline part load_part(const float* p) {
+  part r;
+  std::memcpy(&r, p, sizeof r);
+  return r;
+}
+static inline void store_part(float* p, part a) { std::memcpy(p, &a, sizeof a); }
+
 static inline float sum(f16v a) {
   for (int i = 0; i < 8; i++) a.v[i] += a.v[i + 8];
   for (int i = 0; i < 4; i++) a.v[i] += a.v[i + 4];
