@@ -173,7 +173,7 @@ class Block {
 
   void compute(const Pass& p) const {
     const int64_t n = p.n, wide = n_head_ * d_head_, narrow = n_kv_head_ * d_head_, row = n * d_model_;
-    float* room = scratch(5, 2 * row + 3 * n * wide + n * narrow + 2 * n * d_mlp_ + 16 * 9);
+    float* room = scratch(6, 2 * row + 3 * n * wide + n * narrow + 2 * n * d_mlp_ + 16 * 9);
     const auto take = [&](int64_t floats) {
       float* here = room;
       room += (floats + 15) & ~(int64_t)15;

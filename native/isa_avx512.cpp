@@ -1,5 +1,5 @@
 #define CUTAWAY_AVX512
-#define CUTAWAY_THIN 4
+#define CUTAWAY_THIN 8
 #include "isa.hpp"
 
 namespace cutaway {

@@ -26,7 +26,7 @@ void run_product(Product& job) {
   int64_t strips = 0, rows = 0;
   for (int i = 0; i < job.n_parts; i++) rows += job.parts[i]->n_out;
   job.pos_block = job.n_pos;
-  if (job.n_pos <= 4) {  // strips of some microseconds
+  if (job.n_pos <= 8) {  // strips of some microseconds
     job.strip = clamp(49152 / first.n_in / job.n_pos & ~(int64_t)3, 8, 1024);
   } else {  // panels that stay in the second-level cache
     job.strip = clamp((job.n_pos <= 32 ? 65536 : 147456) / (4 * first.n_in) & ~(int64_t)3, 4, 64);

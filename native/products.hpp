@@ -132,10 +132,11 @@ static inline void decode_row(const uint8_t* row, int64_t n_in, float* out) {
   }
 }
 
-// R rows of weights (four, or two) against P rows of x, decoded in registers.
-template <class F, int P, int R>
+// Four rows of weights against P rows of x, decoded in registers: 4 P sums, at most 24, stay there too; where they are
+// many, x comes from the cache with each operation.
+template <class F, int P>
 static inline void thin(const uint8_t* const row[4], const float* x, int64_t xs, int64_t n_in, float* out, int64_t os) {
-  constexpr int V = F::block / 16;
+  constexpr int V = F::block / 16, R = 4;
   f16v acc[P][R];
   CUTAWAY_UNROLL
   for (int p = 0; p < P; p++)
@@ -147,17 +148,29 @@ static inline void thin(const uint8_t* const row[4], const float* x, int64_t xs,
   for (int64_t b = 0; b < n_blocks; b++) {
     CUTAWAY_UNROLL
     for (int i = 0; i < R * F::bytes; i += 64) cutaway_prefetch(ahead + b * R * F::bytes + i);
-    f16v w[R][V];
-    CUTAWAY_UNROLL
-    for (int r = 0; r < R; r++) F::decode(row[r] + b * F::bytes, w[r]);
-    CUTAWAY_UNROLL
-    for (int p = 0; p < P; p++)
+    if constexpr (P <= 4) {
+      f16v w[R][V];
       CUTAWAY_UNROLL
-      for (int i = 0; i < V; i++) {
-        const f16v xv = load(x + p * xs + b * F::block + 16 * i);
+      for (int r = 0; r < R; r++) F::decode(row[r] + b * F::bytes, w[r]);
+      CUTAWAY_UNROLL
+      for (int p = 0; p < P; p++)
         CUTAWAY_UNROLL
-        for (int r = 0; r < R; r++) acc[p][r] = fma(xv, w[r][i], acc[p][r]);
+        for (int i = 0; i < V; i++) {
+          const f16v xv = load(x + p * xs + b * F::block + 16 * i);
+          CUTAWAY_UNROLL
+          for (int r = 0; r < R; r++) acc[p][r] = fma(xv, w[r][i], acc[p][r]);
+        }
+    } else {
+      CUTAWAY_UNROLL
+      for (int r = 0; r < R; r++) {
+        f16v w[V];
+        F::decode(row[r] + b * F::bytes, w);
+        CUTAWAY_UNROLL
+        for (int i = 0; i < V; i++)
+          CUTAWAY_UNROLL
+          for (int p = 0; p < P; p++) acc[p][r] = fma(load(x + p * xs + b * F::block + 16 * i), w[i], acc[p][r]);
       }
+    }
   }
   if constexpr (F::block == 16) {
     const int rest = (int)(n_in - 16 * n_blocks);
@@ -171,18 +184,19 @@ static inline void thin(const uint8_t* const row[4], const float* x, int64_t xs,
       }
   }
   CUTAWAY_UNROLL
-  for (int p = 0; p < P; p++) sum4(acc[p][0], acc[p][1], acc[p][R - 2], acc[p][R - 1], out + p * os);
+  for (int p = 0; p < P; p++) sum4(acc[p][0], acc[p][1], acc[p][2], acc[p][3], out + p * os);
 }
 
-template <class F, int P, int R>
+template <class F, int P>
 static void thin_rows(const Matrix& m, const float* x, int64_t xs, int64_t first, int64_t last, const float* bias,
                       float* y) {
+  constexpr int R = 4;
   for (int64_t r = first; r < last; r += R) {
     const int rows = (int)(last - r < R ? last - r : R);
     const uint8_t* some[R];
     for (int i = 0; i < R; i++) some[i] = m.rows + (r + (i < rows ? i : 0)) * m.row_bytes;
     float sums[P][4];
-    thin<F, P, R>(some, x, xs, m.n_in, sums[0], 4);
+    thin<F, P>(some, x, xs, m.n_in, sums[0], 4);
     for (int64_t p = 0; p < P; p++)
       for (int j = 0; j < rows; j++)
         y[p * m.n_out + r + j] = bias != nullptr ? sums[p][j] + bias[r + j] : sums[p][j];
@@ -193,11 +207,18 @@ template <class F>
 static void thin_strip(const Matrix& m, const float* x, int64_t xs, int64_t n_pos, int64_t first, int64_t last,
                        const float* bias, float* y) {
   switch (n_pos) {
-    case 1: return thin_rows<F, 1, 4>(m, x, xs, first, last, bias, y);
+    case 1: return thin_rows<F, 1>(m, x, xs, first, last, bias, y);
 #if CUTAWAY_THIN > 1
-    case 2: return thin_rows<F, 2, 4>(m, x, xs, first, last, bias, y);
-    case 3: return thin_rows<F, 3, 4>(m, x, xs, first, last, bias, y);
-    case 4: return thin_rows<F, 4, 4>(m, x, xs, first, last, bias, y);
+    case 2: return thin_rows<F, 2>(m, x, xs, first, last, bias, y);
+    case 3: return thin_rows<F, 3>(m, x, xs, first, last, bias, y);
+    case 4: return thin_rows<F, 4>(m, x, xs, first, last, bias, y);
+#endif
+#if CUTAWAY_THIN > 4
+    case 5: return thin_rows<F, 5>(m, x, xs, first, last, bias, y);
+    case 6: return thin_rows<F, 6>(m, x, xs, first, last, bias, y);
+    default:  // the strip's weights are near by the second time
+      thin_rows<F, 4>(m, x, xs, first, last, bias, y);
+      return thin_strip<F>(m, x + 4 * xs, xs, n_pos - 4, first, last, bias, y + 4 * m.n_out);
 #endif
   }
 }

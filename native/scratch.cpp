@@ -5,7 +5,7 @@
 namespace cutaway {
 namespace {
 
-constexpr int kSlots = 6;
+constexpr int kSlots = 7;
 constexpr std::align_val_t kAligned{64};
 
 struct Memory {
