@@ -71,13 +71,13 @@ export class Player {
     if (done && !this.playing) this.rest();
   }
 
-  /** To the end of a step: forward first to the end of the one that is on its way. */
-  by(steps: 1 | -1): void {
+  /** To the end of a step: forward first to the end of the one that is on its way; `stills`: which stands at its end already. */
+  by(steps: 1 | -1, stills = false): void {
     const { plan } = this;
     if (!plan) return;
     this.pause();
     const here = this.step;
-    const atEnd = this.t >= still(plan, here);
+    const atEnd = stills || this.t >= still(plan, here);
     this.seek(still(plan, steps > 0 ? here + (atEnd ? 1 : 0) : here - 1));
   }
 

@@ -75,6 +75,9 @@ it('steps to the ends of steps', () => {
   expect([player.t, frameAt(plan, player.t).step]).toEqual([still(plan, 0), 0]);
   player.by(-1);
   expect(player.step).toBe(0);
+  player.seek(0);
+  player.by(1, true);
+  expect(player.step).toBe(1);
   player.seek(still(plan, 2));
   player.by(1);
   expect(player.step).toBe(2);

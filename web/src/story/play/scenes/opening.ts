@@ -94,7 +94,8 @@ export function opening(m: Material, g: Geometry): Scene[] {
 export function throughBlocks(m: Material, g: Geometry, from: number, to: number, stop: string): Scene | null {
   const n = to - from;
   if (n <= 0) return null;
-  const lasts = Math.max(1.4, Math.min(4, n * 0.16));
+  // in tenths, as the hand moves along the line
+  const lasts = Math.max(1.4, Math.min(4, Math.round(n * 1.6) / 10));
   const { n_layer } = m.config;
   const x = g.a.x;
   const room = (g.wide ? g.sum.x + g.sum.width : g.width) - x;
