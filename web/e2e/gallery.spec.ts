@@ -25,6 +25,8 @@ const SHOTS: Shot[] = [
   { name: 'block', query: { block: BLOCK, head: HEAD } },
   { name: 'stop', query: { stop: 'pattern', ...inside('pattern') } },
   { name: 'stop-narrow', query: { stop: 'pattern', ...inside('pattern') }, size: 'narrow' },
+  { name: 'find', query: { panel: 'find', ...inside('pattern') } },
+  { name: 'find-narrow', query: { panel: 'find' }, size: 'narrow' },
   { name: 'map', query: { panel: 'map' } },
   { name: 'map-dark', query: { panel: 'map' }, dark: true },
   { name: 'pinned', query: { ...inside('pattern'), pin: `blocks.${BLOCK}.attn.pattern:${HEAD},9,4` } },

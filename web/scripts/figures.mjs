@@ -31,7 +31,7 @@ async function textOf(n, words, end) {
 }
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
-const base = await textOf(30, `${WORDS} ${WORDS}`, '');
+const base = await textOf(31, `${WORDS} ${WORDS}`, '');
 await tokens(base);
 
 // opening: the server has its weights and no page is cached
