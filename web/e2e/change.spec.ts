@@ -320,17 +320,14 @@ it('the sweep: rows as they come, stopped, finished, each cell the engine’s, a
   const picture = pane(page).locator('[data-site=sweep][aria-roledescription=matrix]');
   const base = await engineChanged({ text: TEXT, changes: [], position: own.n_pos - 1, ids: [toward, from] });
   const lead = ({ logits }: Changed): number => (logits[0] ?? 0) - (toward === from ? 0 : (logits[1] ?? 0));
-  for (const [row, col] of [[0, 0], [own.n_pos - 1, model.config.n_layer - 1], [Math.min(3, theirs.n_pos - 1), 1]] as const) {
+  // of one length, place stands beside place; else the change that a click makes says which place was taken
+  const cells = own.n_pos === theirs.n_pos ? [[0, 0], [own.n_pos - 1, model.config.n_layer - 1], [3, 1]] : [];
+  for (const [row = 0, col = 0] of cells) {
     const cell = await press(picture, row, col, 'hover');
     expect(cell.index).toEqual([col, row]);
-    const shown = pane(page).locator(`[data-sweep="${col},${row}"]`);
-    const there = own.n_pos === theirs.n_pos ? row : Number.isFinite(cell.value) ? null : undefined;
-    if (there === undefined) continue;
-    // where the sentences are not of one length, the click below says which place was taken
-    if (there === null) continue;
-    const change = { action: 'patch', site: `blocks.${col}.resid_pre`, selection: { pos: row }, source: { text: OTHER, pos: there } };
+    const change = { action: 'patch', site: `blocks.${col}.resid_pre`, selection: { pos: row }, source: { text: OTHER, pos: row } };
     const real = lead(await engineChanged({ text: TEXT, changes: [change], position: own.n_pos - 1, ids: [toward, from] }));
-    close(Number(await shown.getAttribute('data-value')), real, `block ${col}, position ${row}`);
+    close(Number(await pane(page).locator(`[data-sweep="${col},${row}"]`).getAttribute('data-value')), real, `block ${col}, position ${row}`);
     expect(cell.value).toBeCloseTo(real - lead(base), 3);
   }
   const cell = await press(picture, 0, 1);
@@ -344,6 +341,31 @@ it('the sweep: rows as they come, stopped, finished, each cell the engine’s, a
   await heldToTheEngine(page, engineChanged, own.n_pos - 1);
   await pane(page).getByRole('button', { name: 'Every place' }).click();
   await expect(status).toHaveText(/done/);
+});
+
+it('what was put in is told apart where it stands: no sum claims it', async ({ page, site, api }) => {
+  const trace = await api.trace(TEXT);
+  const last = trace.n_pos - 1;
+  await start(page, site, { block: 1, head: 1, open: 'mix', changes: 'zero@blocks.1.attn.z(head=1)' });
+  const mix = page.locator('[data-stage=mix]');
+  await expect(mix.locator('.changed')).toContainText('head 1 of block 1 off', { timeout: SLOW });
+  const [shares, values] = [await api.values(trace, 'blocks.1.attn.pattern', { head: 1, q_pos: last }), await api.values(trace, 'blocks.1.attn.v')];
+  const [, kvHeads = 1, dHead = 1] = values.shape;
+  const kv = Math.floor(kvHeads / (await api.model()).config.n_head);
+  const z = shares.data.reduce((sum, share, key) => sum + share * (values.data[(key * kvHeads + kv) * dHead] ?? 0), 0);
+  const sum = mix.getByRole('list', { name: 'Shares times values' });
+  await expect(sum.getByText('the change made here')).toBeVisible({ timeout: SLOW });
+  const written = await sum.getByRole('button').filter({ hasText: 'the change made here' }).locator('.num').innerText();
+  expect(Number(written.replace('−', '-'))).toBeCloseTo(-z, 2);
+  // the stage of another block says nothing; that of this one, undone, neither
+  await visit(page, { text: TEXT, block: 0, open: 'mix', changes: 'zero@blocks.1.attn.z(head=1)' });
+  await settled(page);
+  await expect(mix.locator('.changed')).toHaveCount(0);
+
+  await visit(page, { text: TEXT, block: 1, head: 1, pos: 6, open: 'pattern', changes: 'set(0.75)@blocks.1.attn.pattern(head=1;q_pos=6;k_pos=3)' });
+  const row = await api.values(trace, 'blocks.1.attn.pattern', { head: 1, q_pos: 6 });
+  const total = row.data.reduce((all, share, key) => all + (key === 3 ? 0.75 : share), 0);
+  await expect(page.locator('[data-stage=pattern]')).toContainText(`The row sums to ${short(total)}.`, { timeout: SLOW });
 });
 
 const VIEWS: Record<string, string>[] = [

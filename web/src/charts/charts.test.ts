@@ -89,6 +89,16 @@ describe('a readable sum', () => {
     const shown = [...sum.terms.map((term) => term.shown), sum.otherShown].reduce((a, text) => a + units(text), 0);
     expect(shown.toFixed(sum.decimals)).toBe(units(sum.totalShown).toFixed(sum.decimals));
   });
+  it('tells a change by hand apart from the other terms', () => {
+    const terms = Array.from({ length: 20 }, (_, i) => i - 4);
+    const real = readableSum(terms, 110);
+    expect(real.changed).toBe(0);
+    const off = readableSum(terms, 0);
+    expect(off.changedShown).toBe('−110.000');
+    expect(off.other).toBe(real.other);
+    const shown = [...off.terms.map((term) => term.shown), off.otherShown, off.changedShown].reduce((a, text) => a + Number(text.replace('−', '-')), 0);
+    expect(shown).toBe(0);
+  });
   it('names the largest products first', () => {
     expect(readableSum([1, -9, 3, 0.5], -4.5, 2).terms.map((term) => term.at)).toEqual([1, 2]);
   });

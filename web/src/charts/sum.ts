@@ -14,10 +14,16 @@ export interface ReadableSum {
   rest: number;
   other: number;
   otherShown: string;
+  /** what the terms do not come to, because the total was changed in the run by hand; 0: nothing */
+  changed: number;
+  changedShown: string;
   total: number;
   totalShown: string;
   decimals: number;
 }
+
+// float32 sums of tens of thousands of terms stay far within it
+const ROUNDING = 2e-3;
 
 /** The decimals are those that give the total three significant digits (none beyond nine). What rounding leaves goes
  * into "other", so that the column adds up as it is printed. */
@@ -30,13 +36,22 @@ export function readableSum(terms: ArrayLike<number>, total: number, most = 8, d
   const rounded = (value: number): number => Math.round(value * unit);
   const chosen = order.slice(0, most);
   const shown = chosen.map((at) => ({ at, value: terms[at] ?? 0, units: rounded(terms[at] ?? 0) }));
-  const otherUnits = rounded(total) - shown.reduce((sum, term) => sum + term.units, 0);
+  let [sum, spread] = [0, 0];
+  for (let i = 0; i < terms.length; i++) {
+    sum += terms[i] ?? 0;
+    spread += Math.abs(terms[i] ?? 0);
+  }
+  // a number that was put in does not follow from its terms: the difference is told apart, never hidden in "other"
+  const changedUnits = Math.abs(total - sum) > ROUNDING * spread + 1e-9 ? rounded(total - sum) : 0;
+  const otherUnits = rounded(total) - changedUnits - shown.reduce((all, term) => all + term.units, 0);
   const write = (units: number): string => minus((units / unit).toFixed(decimals).replace(/^-(0(?:\.0+)?)$/, '$1'));
   return {
     terms: shown.map(({ at, value, units }) => ({ at, value, shown: write(units) })),
     rest: order.length - chosen.length,
     other: otherUnits / unit,
     otherShown: write(otherUnits),
+    changed: changedUnits / unit,
+    changedShown: write(changedUnits),
     total,
     totalShown: write(rounded(total)),
     decimals,

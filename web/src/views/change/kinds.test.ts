@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelAnswer } from '../../protocol/types';
 import { formatChanges, parseChanges, type Change } from '../../state/changes';
-import { added, cellChange, cellOfPin, patched, readThere, scaled, stepsOf, withChange, withThere } from './kinds';
+import { actsIn, added, cellChange, cellOfPin, patched, readThere, scaled, stepsOf, withChange, withThere } from './kinds';
 import { plainly, wordsOf, type Known } from './words';
 
 function model(...templates: string[]): ModelAnswer {
@@ -43,6 +43,14 @@ describe('what can be changed', () => {
     expect(withChange([patch, toward], stronger)).toEqual([patch, stronger]);
     expect(withChange([toward], added(4, 2, { plus: [9], minus: [7], scale: 3 }))).toHaveLength(2);
     expect(withChange([patch], patched('resid_pre', 4, 2, 'y', 1))).toHaveLength(1);
+  });
+
+  it('acts in its block, in every one, or outside of them', () => {
+    const acts = (site: string): (number | null)[] => [null, 0, 3].filter((block) => actsIn({ action: 'zero', site }, block));
+    expect(acts('blocks.3.mlp_out')).toEqual([3]);
+    expect(acts('blocks.*.attn.rot_*')).toEqual([0, 3]);
+    expect(acts('*.attn.z')).toEqual([0, 3]);
+    expect(acts('pos_embed')).toEqual([null]);
   });
 
   it('all of it survives the address', () => {

@@ -120,7 +120,13 @@ function placeOf(change: Change): string {
 }
 
 export function whereOf(change: Change): Where | null {
-  return change.site.startsWith('blocks.*.') ? 'every' : blockOf(change.site);
+  return /^(blocks\.)?\*/.test(change.site) ? 'every' : blockOf(change.site);
+}
+
+/** Whether it changes something in this block; null: before or after the blocks. */
+export function actsIn(change: Change, block: number | null): boolean {
+  const where = whereOf(change);
+  return block === null ? where === null : where === 'every' || where === block;
 }
 
 export function numberAt(change: Change, axis: string): number | null {
