@@ -1,7 +1,8 @@
 """`python web/e2e/engine_writes.py [MODEL]`: what the engine itself writes, for the browser tests to compare with.
 
-A line of stdin is JSON: `{"text": …, "settings": {…}, "interventions": […]}`, or `{"messages": […]}`; a line of stdout the steps,
-`[{"token": id, "position": …, "draft": [accepted, drafted] | null, "dropped": n}]`, or the ids of the chat. Without MODEL: the default one.
+A line of stdin is JSON: `{"text": …, "settings": {…}, "interventions": […]}`, or `{"messages": […]}`; a line of
+stdout the steps, `[{"token": id, "position": …, "draft": [accepted, drafted] | null, "dropped": n}]`, or the ids of
+the chat. Without MODEL: the default one.
 """
 
 from __future__ import annotations
