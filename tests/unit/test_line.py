@@ -18,6 +18,7 @@ from cutaway.server.line import Crew, Line
 class Task:
     reader: str
     number: int = 0
+    follows: bool = False
     do: Callable[[], None] = field(default=lambda: None)
 
     def run(self) -> None:
@@ -64,8 +65,8 @@ def test_one_who_asks_for_much_waits_for_it_alone(clock: Clock) -> None:
 def test_small_things_are_one_turn(clock: Clock) -> None:
     line: Line[Task] = Line(1.0, clock)
     for number in range(3):
-        line.put(Task("a", number))
-        line.put(Task("b", number))
+        line.put(Task("a", number, follows=number > 0))
+        line.put(Task("b", number, follows=number > 0))
     assert worked_off(line, clock, 0.4) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("b", 2)]
 
 
@@ -76,8 +77,21 @@ def test_what_a_page_asks_next_is_still_its_turn(clock: Clock) -> None:
     first = line.take()
     assert first is not None and first.reader == "a"
     line.charge(first, 0.5)
-    line.put(Task("a", 1))  # its trace is there: now the picture
+    line.put(Task("a", 1, follows=True))  # its trace is there: now the picture
     assert worked_off(line, clock, 0.3)[:2] == [("a", 1), ("b", 0)]
+
+
+def test_something_new_is_another_turn(clock: Clock) -> None:
+    line: Line[Task] = Line(1.0, clock)
+    for number in range(3):
+        line.put(Task("a", number))
+    line.put(Task("b"))
+    assert worked_off(line, clock, 0.01) == [("a", 0), ("b", 0), ("a", 1), ("a", 2)]
+    for reader in "ab":
+        line.put(Task(reader))
+    line.charge(line.take(), 0.01)  # type: ignore[arg-type]
+    line.put(Task("a", 1))  # the next letter
+    assert worked_off(line, clock, 0.01) == [("b", 0), ("a", 1)]
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(1.0, 0.0), (0.5, 5.0)])
@@ -87,7 +101,7 @@ def test_a_turn_is_over_when_it_is_used_up_or_left(clock: Clock, seconds: float,
         line.put(Task(reader))
     line.charge(line.take(), seconds)  # type: ignore[arg-type]
     clock.now += pause
-    line.put(Task("a", 1))
+    line.put(Task("a", 1, follows=True))
     assert worked_off(line, clock) == [("b", 0), ("c", 0), ("a", 1)]
 
 

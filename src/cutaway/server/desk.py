@@ -31,9 +31,15 @@ class Job:
     """One piece of work for `reader` (of a keystroke in `tab`, if it is of one), and why it should stop."""
 
     def __init__(
-        self, reader: str, tab: Client | None, work: Callable[[Check], Any], on_end: Callable[[Job], None]
+        self,
+        reader: str,
+        tab: Client | None,
+        work: Callable[[Check], Any],
+        on_end: Callable[[Job], None],
+        follows: bool = False,
     ) -> None:
         self.reader = reader
+        self.follows = follows
         self.tab = tab
         self.stopped: CutawayError | None = None
         self._work = work
@@ -112,7 +118,8 @@ class Desk:
             raise Busy("the server is going away; start it again with `cutaway serve`.")
         if self._crew is None:
             self._crew = Crew(self._limits.workers, self._limits.turn)
-        job = Job(reader, tab, work, self._left)
+        # what is read (of a trace, of a model) belongs to what was asked before
+        job = Job(reader, tab, work, self._left, follows=request.method == "GET")
         self._crew.put(job, _admit if admitted else self._refuse)
         self._jobs.add(job)
         if tab is not None and seq is not None:

@@ -29,7 +29,7 @@ class Limits:
     body_bytes: int = 8 << 20
     text_length: int = 100_000
     workers: int = 2
-    turn: float = 0.1
+    turn: float = 0.25
     waiting: int = 64
     waiting_each: int = 64
     requests: int = 256

@@ -1,8 +1,9 @@
 """Who is next: each reader's own work in the order it came, and the readers in turn.
 
-A turn is so many seconds of work. A page that has got its trace reads ten small things of it: these are still its
-turn, and need not wait for everybody else ten times. Whoever needed more than a turn pays it back by waiting longer.
-So a reader who asks for a hundred things at once waits for them alone, and one who asks for long work does, too.
+Something new (a text, the next pass of a generation) begins a turn. A page that has got its trace then reads ten
+small things of it: what so follows is of the same turn, up to so many seconds of work, and need not wait for
+everybody else ten times. Whoever took more than a turn pays it back by waiting longer. So a reader who asks for a
+hundred things at once waits for them alone, and one who asks for long work does, too.
 
 Source: deficit round-robin (Shreedhar and Varghese 1995), with seconds for bytes.
 """
@@ -23,10 +24,13 @@ OPEN = 0.5
 
 
 class Task(Protocol):
-    """Something to be done for a reader. `run` raises nothing."""
+    """Something to be done for a reader; `follows`: it belongs to what they asked before. `run` raises nothing."""
 
     @property
     def reader(self) -> str: ...
+
+    @property
+    def follows(self) -> bool: ...
 
     def run(self) -> None: ...
 
@@ -51,31 +55,35 @@ class Line(Generic[T]):
         self._clock = clock
         self._readers: OrderedDict[str, deque[T]] = OrderedDict()  # whose turn comes first stands first
         self._turns: OrderedDict[str, _Turn] = OrderedDict()
+        self._begins: set[str] = set()  # those whose next task begins a turn
         self._length = 0
 
     def put(self, task: T) -> None:
         reader = task.reader
         if reader not in self._readers:
             self._readers[reader] = deque()
-            if self._goes_on(reader):
+            if self._goes_on(task):
                 self._readers.move_to_end(reader, last=False)
+            else:
+                self._begins.add(reader)
         self._readers[reader].append(task)
         self._length += 1
 
     def take(self) -> T | None:
-        """The next one. A reader whose turn is used up goes to the end, and has a new one there."""
+        """The next one. A reader whose turn is over goes to the end, and has a new one there."""
         while self._readers:
             for reader in list(self._readers):
                 turn = self._turns[reader]
+                if reader in self._begins:
+                    self._begins.remove(reader)
+                    turn.left = min(0.0, turn.left) + self._turn
                 if turn.left > 0:
                     return self._first_of(reader)
-                turn.left += self._turn
-                self._readers.move_to_end(reader)
+                self._ends(reader)
             # everybody still owes: as many rounds at once as the one who owes least has to wait
             least = max(self._turns[reader].left for reader in self._readers)
-            if least <= 0:
-                for reader in self._readers:
-                    self._turns[reader].left += self._turn - least
+            for reader in self._readers:
+                self._turns[reader].left += self._turn * (-least // self._turn)
         return None
 
     def _first_of(self, reader: str) -> T:
@@ -83,8 +91,15 @@ class Line(Generic[T]):
         task = own.popleft()
         if not own:
             del self._readers[reader]
+        elif not own[0].follows:
+            self._ends(reader)
         self._length -= 1
         return task
+
+    def _ends(self, reader: str) -> None:
+        """A turn is over."""
+        self._begins.add(reader)
+        self._readers.move_to_end(reader)
 
     def charge(self, task: T, seconds: float) -> None:
         """What a task took of its reader's turn."""
@@ -102,6 +117,7 @@ class Line(Generic[T]):
         self._length -= 1
         if not own:
             del self._readers[task.reader]
+            self._begins.discard(task.reader)
         return True
 
     def of(self, reader: str) -> int:
@@ -111,19 +127,21 @@ class Line(Generic[T]):
     def __len__(self) -> int:
         return self._length
 
-    def _goes_on(self, reader: str) -> bool:
-        """Whether one who comes back still has a turn. Else a new one begins, less what is owed (time repays it)."""
+    def _goes_on(self, task: T) -> bool:
+        """Whether this is still of its reader's turn. Else a new one begins, less what is owed (time repays it)."""
+        reader = task.reader
         now = self._clock()
         turn = self._turns.get(reader)
         if turn is None:
-            turn = self._turns[reader] = _Turn(self._turn, now)
+            self._turns[reader] = _Turn(0.0, now)
             while len(self._turns) > max(KNOWN, len(self._readers)):
                 self._forget()
             return False
         self._turns.move_to_end(reader)
-        if turn.left > 0 and turn.left < self._turn and now - turn.since <= OPEN:
+        idle = now - turn.since
+        if task.follows and turn.left > 0 and idle <= OPEN:
             return True
-        turn.left = min(self._turn, min(0.0, turn.left) + self._turn + now - turn.since)
+        turn.left = min(0.0, turn.left + idle)
         turn.since = now
         return False
 

@@ -15,6 +15,7 @@ import threadpoolctl
 import uvicorn
 
 from cutaway.errors import BadInput
+from cutaway.kernels import native
 from cutaway.server.security import LOOPBACK
 
 DEFAULT_PORT = 8765
@@ -101,6 +102,9 @@ def run(app: Any, sock: socket.socket, on_ready: Callable[[], None] = lambda: No
     """Serves `app` (from `create_app`) until Ctrl-C, which raises KeyboardInterrupt once all is closed. `on_ready` is
     called when requests are answered."""
     allow_connections()
+    state = app.state.cutaway
+    if not state.models.local:
+        share_cores(state.limits.workers)
     with half_of_the_cores():
         server_for(app, on_ready).run(sockets=[sock])
 
@@ -117,6 +121,13 @@ def allow_connections(wanted: int = 4096) -> None:
     if soft != resource.RLIM_INFINITY and soft < most:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def share_cores(workers: int) -> None:
+    """Each worker's native products on cores of their own: with a class in line all workers are busy, and threads
+    that wait for one another would keep the cores from them (and from whoever sends the answers)."""
+    if native.MODULE is not None and not os.environ.get("CUTAWAY_THREADS"):
+        native.MODULE.set_threads(max(1, (os.cpu_count() or 2) // workers))
 
 
 def half_of_the_cores() -> AbstractContextManager[Any]:
