@@ -9,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
-.PHONY: setup native sanitize page browser demo test lint types layers unit page-check page-test e2e docs parity bench format clean
+.PHONY: setup native sanitize page browser demo test lint types layers unit page-check page-test e2e docs parity bench bench-quick format clean
 
 setup: $(VENV)/dev.stamp native $(VENV)/model.stamp page
 
@@ -118,6 +118,10 @@ parity: setup $(VENV)/yardsticks.stamp
 
 bench: setup browser $(VENV)/yardsticks.stamp
 	$(PY) -m benchmarks
+
+# The figures that a change is most likely to move, in two minutes.
+bench-quick: setup $(VENV)/yardsticks.stamp
+	$(PY) -m benchmarks speed --quick
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

@@ -89,7 +89,9 @@ def test_a_direction_has_the_bits_of_its_text(ids: tuple[list[int], list[int]]) 
 
 def test_every_float32_comes_back() -> None:
     values = np.random.default_rng(1).integers(0, 2**32, 2000, dtype=np.uint32).view(np.float32)
-    values = np.concatenate([values[np.isfinite(values)], np.array([0.1, -0.0, 1e20, 1e-45, math.inf, -math.inf], np.float32)])
+    values = np.concatenate(
+        [values[np.isfinite(values)], np.array([0.1, -0.0, 1e20, 1e-45, math.inf, -math.inf], np.float32)]
+    )
     text = Change("x", "set", value=values[-1800:].reshape(2, 900)).expression
     again = run(f"found = {text}", cutaway=cutaway)["found"].value
     np.testing.assert_array_equal(again, values[-1800:].reshape(2, 900))
