@@ -27,6 +27,7 @@ const SHOTS: Shot[] = [
   { name: 'stop-narrow', query: { stop: 'pattern', ...inside('pattern') }, size: 'narrow' },
   { name: 'find', query: { panel: 'find', ...inside('pattern') } },
   { name: 'find-narrow', query: { panel: 'find' }, size: 'narrow' },
+  { name: 'play', query: { panel: 'play', open: 'play', t: 26.5 } },
   { name: 'map', query: { panel: 'map' } },
   { name: 'map-dark', query: { panel: 'map' }, dark: true },
   { name: 'pinned', query: { ...inside('pattern'), pin: `blocks.${BLOCK}.attn.pattern:${HEAD},9,4` } },
@@ -58,7 +59,8 @@ test('pictures', async ({ page, context, site }, info) => {
       await page.setViewportSize(SIZES[size]);
       await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' });
       await open(page, site, query);
-      if (typeof query.open === 'string') {
+      // a panel's pane is no stage
+      if (typeof query.open === 'string' && query.open !== query.panel) {
         const unfolded = await stage(page, query.open);
         if (!query.stop) await unfolded.evaluate((element) => element.scrollIntoView({ block: 'start' }));
       }

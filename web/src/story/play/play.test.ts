@@ -230,6 +230,14 @@ it('of a long text the first piece and those up to the followed one are shown', 
   expect(shownPositions(1000, 3)).toEqual(Array.from({ length: 16 }, (_, i) => i));
 });
 
+it('a chosen column stands for itself alone', async () => {
+  const { material } = await film({ rotary: true, gated: false, n: 40, n_head: 2, n_layer: 3 });
+  expect(material.pieces.length).toBe(16);
+  expect(material.sites['attn.qk'].perCell).toBe(1);
+  expect(material.sites['mlp.post'].perCell).toBe(3);
+  expect(material.sites['attn.pattern'].index(15, 1)).toEqual([1, 39, 25]);
+});
+
 it('without a chosen block it is the head that looks back most strongly', async () => {
   const material = await loadMaterial(madeUp({ rotary: true, gated: true, n: 5 }), { block: null, head: 3, pos: 4, drawn: {} });
   expect([material.block, material.head]).toEqual([2, 1]);

@@ -42,7 +42,8 @@ export function sheetOf(tensor: Tensor, options: SheetOptions): Sheet {
     site: tensor.name, rows: rows.length, cols, data: tensor.data.subarray(0, rows.length * cols),
     index: (row, col) => tensor.axes.map((axis, i) => (axis === down ? (rows[row] ?? row) : i === last ? place(row, col) : (fixed[axis] ?? 0))),
     kind, bound: options.bound ?? boundOf(tensor), most: tensor.range.absmax ?? boundOf(tensor),
-    perCell: Math.ceil(tensor.fullLast / Math.max(1, cols)), masked: null,
+    // chosen columns stand for themselves alone
+    perCell: across ? 1 : Math.ceil(tensor.fullLast / Math.max(1, cols)), masked: null,
   };
 }
 

@@ -14,7 +14,9 @@ export function opening(m: Material, g: Geometry): Scene[] {
   const last = m.pieces.at(-1);
   const learned = optional.pos_embed;
   const size = g.wide ? LARGE : 14;
-  const texts = m.pieces.map((piece) => piece.display);
+  // where pieces are left out, the first says so
+  const gap = (m.pieces[1]?.pos ?? 1) > 1;
+  const texts = m.pieces.map((piece, i) => (gap && i === 0 ? `${piece.display} … ` : piece.display));
   const joined = flow(texts, size, g.width, 2, g.top + 12);
   const apart = flow(texts, size, g.width, 2, g.top + 12, 12);
   const inRow = m.pieces.map((piece, i) => {
@@ -23,10 +25,10 @@ export function opening(m: Material, g: Geometry): Scene[] {
   });
 
   const running = (places: { x: number; y: number }[], opacity = 1): Mark[] =>
-    m.pieces.map((piece, i) => text(`run ${piece.pos}`, places[i]?.x ?? 0, places[i]?.y ?? 0, piece.display, { ink: 'ink', mono: true, size, opacity }));
+    m.pieces.map((piece, i) => text(`run ${piece.pos}`, places[i]?.x ?? 0, places[i]?.y ?? 0, texts[i] ?? '', { ink: 'ink', mono: true, size, opacity }));
   const boxes = (places: { x: number; y: number; width?: number }[], opacity: number): Mark[] =>
     m.pieces.map((piece, i) => {
-      const width = textWidth(piece.display, size) + 6;
+      const width = textWidth(texts[i] ?? '', size) + 6;
       return rect(`cut ${piece.pos}`, { x: (places[i]?.x ?? 0) - 3, y: (places[i]?.y ?? 0) - size * 0.75, width, height: size * 1.5 }, 'rule', { line: true, opacity });
     });
   const ids = (opacity: number): Mark[] =>
