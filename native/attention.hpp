@@ -207,40 +207,50 @@ static void mix(const float* pattern, const float* v, float* z, const Attention&
     std::memcpy(z + (r * job.n_head + head) * job.d_head, out + r * d, job.d_head * sizeof(float));
 }
 
-// `attention` for one head, with what lies between kept for whoever asked.
+// `attention` with what lies between kept for whoever asked. Chunk = some queries of one head.
 static void open_attention(const Attention& job, const OpenAttention& open, int64_t chunk) {
-  const int64_t head = chunk, group = job.n_head / job.n_kv_head, n_k = job.n_k, start = n_k - job.n_q;
-  Attention one = job;  // this head alone, as if it had its keys to itself
-  one.q = job.q + head * job.d_head;
+  const int64_t head = chunk % job.n_head, n_k = job.n_k, start = n_k - job.n_q;
+  const int64_t first_row = chunk / job.n_head * kOpenRows;
+  const int64_t last_row = first_row + kOpenRows < job.n_q ? first_row + kOpenRows : job.n_q;
+  const bool plain = open.qk != nullptr || open.qk_scaled != nullptr;  // products that the mask will hide, too
   Group g{};
-  g.kv_head = head / group;
+  g.kv_head = head / (job.n_head / job.n_kv_head);
   g.d = round16(job.d_head);
-  gather_keys(job, g, n_k);
+  gather_keys(job, g, plain ? n_k : start + last_row);
   constexpr int64_t kStep = 24;
   const f16v scale = set1(job.scale);
-  for (int64_t top = 0; top < job.n_q; top += kStep) {
-    const int64_t n = top + kStep < job.n_q ? kStep : job.n_q - top, at = (head * job.n_q + top) * n_k;
-    const float* q = padded(one.q + top * job.n_head * job.d_head, job.n_head * job.d_head, n, job.d_head, g.d,
-                            scratch(1, n * g.d));
-    const int64_t width = round16(n_k);
+  for (int64_t top = first_row; top < last_row; top += kStep) {
+    const int64_t n = top + kStep < last_row ? kStep : last_row - top, at = (head * job.n_q + top) * n_k;
+    const float* q = padded(job.q + (top * job.n_head + head) * job.d_head, job.n_head * job.d_head, n, job.d_head,
+                            g.d, scratch(1, n * g.d));
+    const int64_t seen = plain ? n_k : start + top + n, width = round16(seen);
     float* rows = scratch(0, n * width);
-    panel_product(q, g.d, n, g.k, g.ks, n_k, g.d, nullptr, rows, width);
+    panel_product(q, g.d, n, g.k, g.ks, seen, g.d, nullptr, rows, width);
     float* z = scratch(3, n * (g.d + 4));
     int64_t* first = reinterpret_cast<int64_t*>(z + n * g.d);
     int64_t* last = first + n;
     for (int64_t r = 0; r < n; r++) {
       float* row = rows + r * width;
-      if (open.qk != nullptr) std::memcpy(open.qk + at + r * n_k, row, n_k * sizeof(float));
-      for (int64_t i = n_k; i < width; i++) row[i] = 0.0f;
-      for (int64_t i = 0; i < width; i += 16) store(row + i, mul(load(row + i), scale));
-      if (open.qk_scaled != nullptr) std::memcpy(open.qk_scaled + at + r * n_k, row, n_k * sizeof(float));
       first[r] = first_key(job, start + top + r);
       last[r] = start + top + r + 1;
+      if (open.qk != nullptr) std::memcpy(open.qk + at + r * n_k, row, n_k * sizeof(float));
+      for (int64_t i = seen; i < width; i++) row[i] = 0.0f;
+      for (int64_t i = 0; i < width; i += 16) store(row + i, mul(load(row + i), scale));
+      if (open.qk_scaled != nullptr) std::memcpy(open.qk_scaled + at + r * n_k, row, n_k * sizeof(float));
+      const int64_t end = round16(last[r]);
       for (int64_t i = 0; i < first[r]; i++) row[i] = -INFINITY;
-      for (int64_t i = last[r]; i < width; i++) row[i] = -INFINITY;
-      if (open.attn_scores != nullptr) std::memcpy(open.attn_scores + at + r * n_k, row, n_k * sizeof(float));
-      softmax_row(row, row, width);
-      if (open.pattern != nullptr) std::memcpy(open.pattern + at + r * n_k, row, n_k * sizeof(float));
+      for (int64_t i = last[r]; i < end; i++) row[i] = -INFINITY;
+      if (open.attn_scores != nullptr) {
+        float* to = open.attn_scores + at + r * n_k;
+        std::memcpy(to, row, last[r] * sizeof(float));
+        for (int64_t i = last[r]; i < n_k; i++) to[i] = -INFINITY;
+      }
+      softmax_row(row, row, end);
+      if (open.pattern != nullptr) {
+        float* to = open.pattern + at + r * n_k;
+        std::memcpy(to, row, last[r] * sizeof(float));
+        std::memset(to + last[r], 0, (n_k - last[r]) * sizeof(float));
+      }
     }
     mix_rows(rows, width, g.v, g.vs, first, last, n, z, g.d, g.d);
     for (int64_t r = 0; r < n; r++)

@@ -164,7 +164,7 @@ class Block {
       if (job.n_q == 0) continue;
       if (p.site[qk] || p.site[qk_scaled] || p.site[attn_scores] || p.site[pattern]) {
         const OpenAttention open{p.site[qk], p.site[qk_scaled], p.site[attn_scores], p.site[pattern]};
-        parallel(n_head_, [&](int64_t head) { k_.open_attention(job, open, head); });
+        parallel(n_head_ * ceil_div(job.n_q, kOpenRows), [&](int64_t chunk) { k_.open_attention(job, open, chunk); });
       } else {
         parallel(cut(job), [&](int64_t chunk) { k_.attention(job, chunk); });
       }

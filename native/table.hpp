@@ -65,6 +65,7 @@ struct Norm {
 };
 
 // What lies between queries and the mix, [n_head, n_q, n_k] each, null where nobody asks.
+constexpr int64_t kOpenRows = 96;
 struct OpenAttention {
   float *qk, *qk_scaled, *attn_scores, *pattern;
 };
@@ -87,7 +88,7 @@ struct Kernels {
   void (*norm)(const Norm&, int64_t chunk);
   void (*add)(const float* a, const float* b, float* y, int64_t n);
   void (*gate)(Activation, const float* gate, const float* up, float* y, int64_t n);  // y = activation(gate) * up
-  void (*open_attention)(const Attention&, const OpenAttention&, int64_t chunk);      // chunk = a head
+  void (*open_attention)(const Attention&, const OpenAttention&, int64_t chunk);  // chunk = kOpenRows of a head
   void (*dequantize)(Format, const uint8_t* raw, int64_t n_blocks, float* out);
 };
 

@@ -51,8 +51,15 @@ def threads() -> Iterator[Any]:
 class Reading:
     """A tap that reads everything, and says so (`quietly`) or is asked at every site."""
 
-    def __init__(self, quietly: bool, seen: dict[str, np.ndarray] | None = None, prefix: str = "") -> None:
+    def __init__(
+        self,
+        quietly: bool,
+        seen: dict[str, np.ndarray] | None = None,
+        prefix: str = "",
+        wanted: frozenset[str] = fused.KNOWN,
+    ) -> None:
         self.quietly = quietly
+        self.wanted = wanted
         self.seen: dict[str, np.ndarray] = {} if seen is None else seen
         self.prefix = prefix
 
@@ -64,10 +71,10 @@ class Reading:
         return site != "attn.result"
 
     def only_reads(self) -> Any:
-        return fused.KNOWN if self.quietly else None
+        return self.wanted if self.quietly else None
 
     def within(self, prefix: str) -> Reading:
-        return Reading(self.quietly, self.seen, self.prefix + prefix)
+        return Reading(self.quietly, self.seen, self.prefix + prefix, self.wanted)
 
 
 def test_a_block_in_one_call_is_the_equations(model: Model) -> None:
@@ -83,6 +90,25 @@ def test_a_block_in_one_call_is_the_equations(model: Model) -> None:
     for name, value in asked.seen.items():
         same(quiet.seen[name], value, name)
     same(forward(model.config, model.parameters, ids, tap=SILENT), b)
+
+
+@pytest.mark.parametrize("shape", ["llama-gqa", "mistral-window", "gpt2"])
+def test_so_it_is_over_many_rows(shape: str) -> None:
+    """More than the rows that one thread opens at a time."""
+    if native.MODULE is None:
+        pytest.skip("without native kernels the equations always run")
+    model = tiny_model(shape, n_ctx=256)
+    ids = np.asarray(some_ids(211))
+    for wanted in (fused.KNOWN, fused.KNOWN - {"attn.qk", "attn.qk_scaled"}):
+        quiet, asked = Reading(quietly=True, wanted=wanted), Reading(quietly=False, wanted=wanted)
+        same(
+            forward(model.config, model.parameters, ids, tap=quiet),
+            forward(model.config, model.parameters, ids, tap=asked),
+        )
+        both = quiet.seen.keys() & asked.seen.keys()
+        assert "blocks.2.attn.pattern" in both
+        for name in both:
+            same(quiet.seen[name], asked.seen[name], name)
 
 
 def test_the_one_call_is_taken_where_nobody_acts(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
