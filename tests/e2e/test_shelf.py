@@ -54,7 +54,7 @@ def test_a_model_is_brought_while_the_page_watches(client: TestClient, place: Pl
 
 
 def test_what_is_wrong_is_told(client: TestClient, place: Place, tmp_path: Path) -> None:  # noqa: F811
-    for name in ("", "nonsense", "a\0b", "/etc/passwd.gguf", "../x"):
+    for name in ("", "nonsense", "a\0b", "/etc/passwd.gguf", "../no-such-model"):
         answer = client.post("/api/models/pull", json={"name": name})
         assert answer.status_code == 404 and answer.json()["error"]["kind"] == "UnknownModel"
     refusal(client.post("/api/models/pull", json={"name": str(tmp_path)}), 422, "BadInput")
