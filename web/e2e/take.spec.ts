@@ -11,7 +11,7 @@ const TEXT = 'The robots bring peace. The robots';
 const PATTERN = { text: TEXT, block: 1, head: 0, open: 'pattern' };
 const [GROUND, SHARE] = ['rgb(251, 250, 247)', 'rgb(75, 42, 134)'];
 
-async function menu(page: Page, scope: Locator): Promise<Locator> {
+async function menu(scope: Locator): Promise<Locator> {
   const button = scope.getByRole('button', { name: /^Take / }).first();
   if ((await button.getAttribute('aria-expanded')) !== 'true') await button.click();
   const list = scope.getByRole('group', { name: /^Take / });
@@ -20,7 +20,7 @@ async function menu(page: Page, scope: Locator): Promise<Locator> {
 }
 
 async function take(page: Page, scope: Locator, what: string): Promise<{ file: Download; bytes: Buffer }> {
-  const list = await menu(page, scope);
+  const list = await menu(scope);
   const [file] = await Promise.all([page.waitForEvent('download'), list.getByRole('button', { name: what, exact: true }).click()]);
   await expect(list).toHaveCount(0);
   return { file, bytes: readFileSync(await file.path()) };
