@@ -3,7 +3,7 @@ import type { Machine } from './e2e/server';
 
 // One browser, Debian's or the one that CHROMIUM names; each worker's server is started by e2e/server.ts. The tiny models
 // take what holds for every model; the rest is read on the default one.
-const EVERY_MODEL = /(numbers|walk|generate|change|find|play|take)\.spec\.ts/;
+const EVERY_MODEL = /(numbers|walk|generate|change|find|models|play|take)\.spec\.ts/;
 const GALLERY = /gallery\.spec\.ts/;
 
 export default defineConfig<object, { machine: Machine }>({
