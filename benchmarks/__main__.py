@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAME …] [--only ROW …] [--quick]`: runs the named benchmarks, prints a table, keeps JSON.
 
-Without a name: `limits speed tracing page`. `--only` takes the rows (libraries) of that name alone; what others
-measured before stays in the kept results. `--quick` makes fewer rounds and leaves out what takes long.
+Without a name: `limits speed tracing page classroom`. `--only` takes the rows (libraries) of that name alone; what
+others measured before stays in the kept results. `--quick` makes fewer rounds and leaves out what takes long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.measure import Options, machine
 
-NAMES = ("limits", "speed", "tracing", "page", "products")
+NAMES = ("limits", "speed", "tracing", "page", "classroom", "products")
 USUAL = NAMES[:-1]
 RESULTS = Path(__file__).parent / "results"
 
