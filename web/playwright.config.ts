@@ -10,7 +10,7 @@ export default defineConfig<object, { machine: Machine }>({
   testDir: 'e2e',
   timeout: 90_000,
   expect: { timeout: 20_000 },
-  workers: 1,
+  workers: 2, // each has a browser and a server of its own
   reporter: 'list',
   use: {
     viewport: { width: 1440, height: 900 },
