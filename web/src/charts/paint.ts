@@ -54,6 +54,7 @@ export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: Ar
   }
   const notches: [x: number, y: number, width: number, up: boolean][] = [];
   const tall = g.rowHeight - 2 * g.inset;
+  const ruled: Run[] = [];
   for (let row = 0; row < g.rows; row++) {
     for (let col = 0; col < g.cols; col++) {
       const value = data[row * g.cols + col] ?? NaN;
@@ -73,6 +74,12 @@ export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: Ar
       }
       const ruledOut = value === -Infinity || masked?.(row, col) === true;
       if (ruledOut || col === look.aside) {
+        if (touching) {
+          const last = ruled.at(-1);
+          if (last?.y === y && last.end === col) last.end = col + 1;
+          else ruled.push({ y, from: col, end: col + 1 });
+          continue;
+        }
         hatch(ctx, x, y, width, height, palette.rule);
         // what is set aside is still told, in numbers
         if (!ruledOut && scale.kind === 'share' && width >= ROOM_FOR_A_NUMBER) {
@@ -89,7 +96,35 @@ export function paintMatrix(ctx: CanvasRenderingContext2D, g: Geometry, data: Ar
       if (scale.beyond(value) && height >= 6) notches.push([x, y, width, value > 0]);
     }
   }
+  hatchRuns(ctx, g, ruled, palette.rule);
   bite(ctx, notches, tall, palette.ground);
+}
+
+/** Hatched cells of one row that touch each other: columns `from` to `end`. */
+interface Run {
+  y: number;
+  from: number;
+  end: number;
+}
+
+/** One clip and one path for all of them: half a million masked cells, each with its own, would cost seconds. */
+function hatchRuns(ctx: CanvasRenderingContext2D, g: Geometry, runs: readonly Run[], colour: string): void {
+  if (!runs.length) return;
+  const pitch = g.width / g.cols;
+  ctx.save();
+  ctx.beginPath();
+  for (const { y, from, end } of runs) ctx.rect(from * pitch, y, (end - from) * pitch, g.rowHeight - 2 * g.inset);
+  ctx.clip();
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 1;
+  ctx.beginPath();
+  const height = g.rows * g.rowHeight;
+  for (let at = -Math.ceil(height / 5) * 5; at < g.width; at += 5) {
+    ctx.moveTo(at, 0);
+    ctx.lineTo(at + height, height);
+  }
+  ctx.stroke();
+  ctx.restore();
 }
 
 /** Bites out of the edge that a value points past: the top for a positive one. */
