@@ -32,6 +32,33 @@ def model_path() -> str:
     return str(found.path if found is not None else catalog.pull(catalog.DEFAULT))
 
 
+class Others:
+    """What other programs use of the cores from now on: a figure measured beside them is to be doubted."""
+
+    def __init__(self) -> None:
+        self._began, self._busy, self._own = time.monotonic(), _busy(), _own()
+
+    def cores(self) -> float:
+        """Cores, on average, that others kept busy; 0 where the system does not tell. Our children count once they
+        have ended."""
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        return max(0.0, (_busy() - self._busy - (_own() - self._own)) / seconds)
+
+
+def _busy() -> float:
+    """Seconds that all cores together were busy since the system's start."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _, _, irq, softirq, *_ = map(int, stat.read_text().split("\n", 1)[0].split()[1:])
+    return float(user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _own() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 def peak_memory() -> int:
     """The most resident memory that this process ever held, in bytes; mapped files that were touched count."""
     status = Path("/proc/self/status")

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.limits import Seen, most
 from benchmarks.work import seconds
 
+DISTURBED = 0.2  # cores that others may use while a row is measured, before its figures are doubted
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, CHART = DOCS / "benchmarks.md", DOCS / "benchmarks.svg"
 
@@ -37,7 +38,8 @@ def page(kept: Mapping[str, Any]) -> str:
         "Written by `make bench` (`python -m benchmarks`); one row again: `python -m benchmarks speed --only NAME`.",
         "Every comparison is a ratio in one run: each side in a process of its own, on the same file, with two",
         "threads, in rounds in which each works once; the ratio is taken round by round, its median is shown with",
-        "the quartiles.",
+        "the quartiles. A turn of the captured rows is two passes, the second timed: the host of a virtual machine",
+        "takes freed memory away, and touching it again can cost more than the pass itself, on either side.",
         "Above 1× Cutaway is faster. Absolute times belong to this machine and this hour; the ratios travel better.",
         "",
         f"- Machine: {here['processor']}, {here['cores']} cores, {here['system']}; two threads on every side.",
@@ -64,6 +66,9 @@ def page(kept: Mapping[str, Any]) -> str:
             ours, peer = seconds(each["ours"]), f"{each['peer']}: {seconds(each['theirs'])}"
         else:
             ours, peer = "", each["peer"]
+        others = kept[row]["others"]
+        if others is not None and others > DISTURBED:
+            spread += f" disturbed: other programs used {others:.1f} cores"
         said = (
             "" if each["bar"] == "(shown)" else "goal" if each["goal_met"] else "bar" if each["met"] else "**missed**"
         )

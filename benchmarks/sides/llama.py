@@ -25,6 +25,7 @@ class Work:
             raise RuntimeError(f"llama.cpp does not open {path}")
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx = n_ctx * n_seq
+        settings.n_batch = settings.n_ctx  # a text in one call; it cuts it into its own smaller batches
         settings.n_seq_max = n_seq
         settings.n_threads = settings.n_threads_batch = threads
         settings.flash_attn_type = int(flash_attention)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks import limits, report, speed
-from benchmarks.measure import Ratio, ratio, rounds
+from benchmarks.measure import Others, Ratio, ratio, rounds
 from benchmarks.products import tables
 from benchmarks.side import Missing, Side
 from benchmarks.work import Figure, Least, bits, captured_limit, decoding_limit, default_model, prefill_limit, seconds
@@ -36,6 +38,18 @@ def test_rounds_let_each_side_go_first_in_turn_and_do_not_count_the_warm_ones() 
 def test_rounds_end_early_but_not_before_three() -> None:
     times = rounds({"a": lambda: 1.0}, 50, warm=1, most=0, rest=0)
     assert len(times["a"]) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="this system does not tell")
+def test_what_others_use_of_the_cores_is_seen() -> None:
+    others = Others()
+    burn = "import time; until = time.process_time() + 0.5\nwhile time.process_time() < until: pass"
+    with subprocess.Popen([sys.executable, "-c", burn]) as other:
+        began = time.monotonic()
+        while others.cores() < 0.05 and time.monotonic() - began < 10:
+            time.sleep(0.1)  # still running: not yet one of ours
+        assert others.cores() >= 0.05
+        other.wait()
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -85,6 +99,19 @@ def test_a_missing_peer_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch, t
     rows = speed.run(speed.Options(only=["decode"], quick=True))
     assert rows[0]["value"] == "not measured: llama_cpp is not installed"
     assert not speed.KEPT.exists()  # hurried figures are not kept
+
+
+def test_a_disturbed_row_does_not_take_the_place_of_an_older_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(speed, "KEPT", tmp_path / "speed.json")
+    monkeypatch.setattr(speed, "limits", dict)
+    monkeypatch.setattr(report, "write", lambda kept: None)
+    for value, others in (("first", 1.5), ("quiet", 0.1), ("disturbed", 0.9)):
+        speed._keep("decode", [Figure("decode", value)], others)
+        if value == "first":
+            assert json.loads(speed.KEPT.read_text())["decode"]["others"] == 1.5
+    assert json.loads(speed.KEPT.read_text())["decode"]["figures"][0]["value"] == "quiet"
 
 
 def test_the_work_of_the_default_model_adds_up() -> None:
@@ -142,12 +169,13 @@ def kept(figure: Figure) -> dict[str, Any]:
         "commit": "c",
     }
     limit = {"2": {"bytes": 5e10, "flops": 4e11}}
-    return {"row": {"machine": machine, "limits": limit, "figures": [figure.as_kept()]}}
+    return {"row": {"machine": machine, "limits": limit, "others": 0.5, "figures": [figure.as_kept()]}}
 
 
 def test_the_page_names_what_was_missed() -> None:
     missed = Figure.of_ratio("decode", Ratio(0.006, 0.004, 1.4, 1.3, 1.6, 9), "llama.cpp", 1.5, 2.0, None)
     text = report.page(kept(missed))
+    assert "disturbed: other programs used 0.5 cores" in text
     assert "**missed**" in text and "- decode: 1.40×, the bar is ≥ 1.5×." in text
     assert "missed" not in report.page(kept(Figure("start", "0.1 s", True, "≤ 0.5 s"))).replace("Missed", "missed")
 
