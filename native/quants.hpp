@@ -80,8 +80,8 @@ struct Q4_1 {
 #if defined(CUTAWAY_AVX512)
     int32_t both;
     std::memcpy(&both, p, 4);
-    const __m512 dm = _mm512_cvtph_ps(_mm256_set1_epi32(both));  // d, m, d, m, …
-    const f16v d = {_mm512_moveldup_ps(dm)}, m = {_mm512_movehdup_ps(dm)};
+    const __m128 dm = _mm_cvtph_ps(_mm_cvtsi32_si128(both));  // before it is spread: spread first, clang takes thrice as long
+    const f16v d = {_mm512_broadcastss_ps(dm)}, m = {_mm512_broadcastss_ps(_mm_movehdup_ps(dm))};
     by_nibble(fma(counting(0.0f), d, m), p + 4, out[0], out[1]);
 #else
     const f16v d = set1(half(p)), m = set1(half(p + 2));
