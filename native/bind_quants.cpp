@@ -18,18 +18,6 @@ namespace {
 using Raw = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-struct Packing {
-  const char* name;
-  int64_t weights, bytes;  // of a block
-};
-
-// in the order of `Format`
-constexpr Packing kPackings[kFormats] = {
-    {"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},     {"Q8_0", 32, 34},   {"Q4_0", 32, 18},
-    {"Q4_1", 32, 20},   {"Q5_0", 32, 22},   {"Q5_1", 32, 24},   {"Q2_K", 256, 84},  {"Q3_K", 256, 110},
-    {"Q4_K", 256, 144}, {"Q5_K", 256, 176}, {"Q6_K", 256, 210}, {"IQ4_NL", 32, 18},
-};
-
 // 64k weights are 256 KB as float32
 constexpr int64_t kPiece = 1 << 16;
 

@@ -103,8 +103,7 @@ void rows_of(const HeldMatrix& m, Ids ids, Out out) {
   const Matrix& matrix = m.matrix;
   for (size_t i = 0; i < ids.shape(0); i++)
     expect(ids.data()[i] >= 0 && ids.data()[i] < matrix.n_out, "there is no such row");
-  // rows are whole blocks; of the plain types a block is one weight
-  const int64_t per_block = (int)matrix.format < 3 ? 1 : (int)matrix.format >= (int)Format::Q2_K && matrix.format != Format::IQ4_NL ? 256 : 32;
+  const int64_t per_block = kPackings[(int)matrix.format].weights;  // rows are whole blocks
   const int64_t some = clamp(65536 / matrix.n_in, 1, 1 << 20), n = (int64_t)ids.shape(0);
   const auto kernel = chosen->dequantize;
   spread(ceil_div(n, some), n * matrix.n_in, [&](int64_t chunk) {

@@ -1,6 +1,6 @@
 // x W^T on rows of packed weights. Each output is one chain along k, sixteen lanes wide, whichever way it is reached.
 //
-// One to four rows of x: weights are decoded in registers and used at once, four of their rows together (`thin`).
+// Few rows of x: weights are decoded in registers and used at once, four of their rows together (`thin`).
 // More: some rows of weights are decoded into a panel that stays in the cache, and tiles of 6 x 4 outputs run over it.
 #pragma once
 

@@ -9,6 +9,18 @@ namespace cutaway {
 enum class Format : int { F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL };
 constexpr int kFormats = 14;
 
+struct Packing {
+  const char* name;
+  int64_t weights, bytes;  // of a block
+};
+
+// in the order of `Format`
+constexpr Packing kPackings[kFormats] = {
+    {"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},     {"Q8_0", 32, 34},   {"Q4_0", 32, 18},
+    {"Q4_1", 32, 20},   {"Q5_0", 32, 22},   {"Q5_1", 32, 24},   {"Q2_K", 256, 84},  {"Q3_K", 256, 110},
+    {"Q4_K", 256, 144}, {"Q5_K", 256, 176}, {"Q6_K", 256, 210}, {"IQ4_NL", 32, 18},
+};
+
 // Rows of weights where they lie: [n_out, n_in], each row `row_bytes` long in the file's own packing.
 struct Matrix {
   Format format;
