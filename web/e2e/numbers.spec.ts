@@ -119,11 +119,11 @@ for (const place of ['outside', 'inside'] as const) {
       await test.step(id, async () => {
         await visit(page, { text: TEXT, open: id, ...where });
         const unfolded = await stage(page, id);
+        await expect.poll(() => unfolded.locator('[data-site]').count(), 'numbers that say where they stand').toBeGreaterThan(3);
         const { cells, unknown } = await compare(unfolded, truth);
         // names that are no sites are figures of analysis, each compared where it is read
         for (const name of unknown) expect(name).toMatch(/^(next|surprise|lens|attribution|neighbours)(\.|$)/);
         expect((await engine(TEXT, cells)).map(Math.fround)).toEqual(cells.map((cell) => Math.fround(cell.value)));
-        expect(await unfolded.locator('[data-site]').count(), 'numbers that say where they stand').toBeGreaterThan(3);
 
         // every picture can be read as a table, and has a name
         for (const picture of await pictures(unfolded)) expect(picture.name).not.toBe('');
