@@ -42,7 +42,11 @@ export function paintRows(
   source.putImageData(pixels, 0, 0);
   const smooth = ctx.imageSmoothingEnabled;
   ctx.imageSmoothingEnabled = false;
-  for (let row = 0; row < rows; row++) {
+  const [top, end] = [boxOf(0), boxOf(rows - 1)];
+  // rows that touch are one picture: drawn one by one they would leave seams where they are no whole pixels tall
+  const touch = Math.abs(end.y - top.y - (rows - 1) * top.height) < 1e-6 * end.y;
+  if (touch) ctx.drawImage(scratch, 0, 0, cols, rows, top.x, top.y, top.width, end.y + end.height - top.y);
+  for (let row = 0; row < rows && !touch; row++) {
     const { x, y, width, height } = boxOf(row);
     ctx.drawImage(scratch, 0, row, cols, 1, x, y, width, height);
   }
