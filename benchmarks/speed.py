@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,18 +152,22 @@ def _captured(n: int, count: int, bars: dict[str, tuple[float, float]]) -> list[
 
 
 def start(options: Options) -> list[Figure]:
-    """From nothing to the finished answer; the file is in the page cache after the first, uncounted round."""
+    """From nothing to the finished answer, modules compiled, as an installation leaves them; they and the file are in
+    the page cache after the first, uncounted round."""
+    with tempfile.TemporaryDirectory() as compiled:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
-    def timed(*arguments: str) -> float:
-        began = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - began
+        def timed(*arguments: str) -> float:
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True, env=environment)
+            return time.perf_counter() - began
 
-    sides = {
-        "ours": lambda: timed("-m", "cutaway", "trace", TEXT, "--json"),
-        "python": lambda: timed("-c", "import numpy"),
-    }
-    times = rounds(sides, 5 if options.quick else 11)
+        sides = {
+            "ours": lambda: timed("-m", "cutaway", "trace", TEXT, "--json"),
+            "python": lambda: timed("-c", "import numpy"),
+        }
+        times = rounds(sides, 5 if options.quick else 11)
     seconds, least = median(times["ours"]), median(times["python"])
     what = "process start to the finished `cutaway trace TEXT --json`"
     return [Figure(what, f"{seconds:.2f} s", seconds <= 0.5, "≤ 0.5 s", "0.3 s", goal_met=seconds <= 0.3,

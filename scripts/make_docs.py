@@ -16,9 +16,9 @@ def helps() -> dict[str, str]:
     """Command -> what `--help` prints, 80 wide."""
     from typer.main import get_command
 
-    from cutaway.cli.app import app
+    from cutaway.cli.app import application
 
-    root = get_command(app)
+    root = get_command(application())
     settings = {"max_content_width": 80, "terminal_width": 80, "help_option_names": ["-h", "--help"]}
     context = root.make_context("cutaway", ["models"], **settings)
     found = {"cutaway": root.get_help(context)}

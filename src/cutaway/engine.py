@@ -290,7 +290,9 @@ def _tokenizer(checkpoint: Any) -> Tokenizer | None:
         return None
     from cutaway.tokenizers import load_tokenizer
 
-    tokenizer = load_tokenizer(tokenizer_json=checkpoint.tokenizer_json, gguf_metadata=checkpoint.tokenizer_metadata)
+    tokenizer = load_tokenizer(
+        tokenizer_json=checkpoint.tokenizer_json, gguf_metadata=checkpoint.tokenizer_metadata, late=True
+    )
     return (
         tokenizer if tokenizer.n_vocab == checkpoint.config.n_vocab else tokenizer.padded(checkpoint.config.n_vocab)
     )

@@ -39,6 +39,15 @@ forging = st.lists(
 
 
 @pytest.mark.parametrize("name", PARTS)
+@given(text=st.one_of(texts, forging))
+@settings(max_examples=60, deadline=None)
+def test_a_first_text_without_the_tables(name: str, text: str) -> None:
+    late = load_tokenizer(gguf_metadata=golden(name)["metadata"], late=True)
+    assert late.encode(text) == TOKENIZERS[name].encode(text)
+    assert late.encode(text) == TOKENIZERS[name].encode(text), "the second time, from the tables"
+
+
+@pytest.mark.parametrize("name", PARTS)
 @given(text=texts)
 @settings(max_examples=60, deadline=None)
 def test_round_trip(name: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ def test_default_model_has_the_ids_of_transformers(smollm2: Tokenizer) -> None:
         assert ids == case["ids"], case["text"]
         assert smollm2.decode(ids) == case["decoded"], case["text"]
         assert [piece.id for word in smollm2.merges(case["text"]) for piece in word.pieces] == ids
+
+
+def test_a_first_text_has_the_same_ids(default_model_path: Path) -> None:
+    metadata = GGUFFile(default_model_path).metadata
+    for case in golden("smollm2")[:12]:
+        late = load_tokenizer(gguf_metadata=metadata, late=True)
+        assert late.encode(case["text"]) == case["ids"], case["text"]
 
 
 def test_default_model(smollm2: Tokenizer) -> None:
@@ -235,6 +243,28 @@ def test_damaged_metadata_is_refused_in_one_sentence(changes: dict[str, Any], se
 def test_damaged_scores_are_refused(scores: Any, sentence: str) -> None:
     with pytest.raises(BadTokenizer, match=sentence):
         load_tokenizer(gguf_metadata=sentencepiece(**{"tokenizer.ggml.scores": scores}))
+
+
+def test_a_first_text_needs_no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    from_gguf = sys.modules["cutaway.tokenizers.from_gguf"]
+    built: list[int] = []
+    bpe = from_gguf._bpe
+    monkeypatch.setattr(
+        from_gguf, "_bpe", lambda ids, *rest, **more: built.append(len(ids)) or bpe(ids, *rest, **more)
+    )
+    late = load_tokenizer(gguf_metadata=byte_level(), late=True)
+    assert late.encode("hel") == [257] and built == [5], "h, e, l, he, hel"
+    assert late.token(257).text == "hel" and late.tokens([104, 258])[0].bytes == b"h" and len(built) == 1
+    assert late.encode("hel") == [257] and built == [5, 260], "a second text is worth the tables"
+    special = load_tokenizer(gguf_metadata=byte_level(), late=True)
+    assert special.encode("hEOT") == [104, 259] and built[2:] == [260], "and so is one with a special token"
+
+
+def test_a_wrong_merge_is_told_when_the_tables_are_built() -> None:
+    late = load_tokenizer(gguf_metadata=byte_level(**{"tokenizer.ggml.merges": ["h e", "x y"]}), late=True)
+    assert late.encode("he") == [256]
+    with pytest.raises(BadTokenizer, match='the merge "x y" needs "xy"'):
+        late.encode("he")
 
 
 def test_nothing_to_load_from() -> None:

@@ -63,10 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     from typer.main import get_command
 
-    from cutaway.cli.app import app
+    from cutaway.cli.app import COMMANDS, application
+    from cutaway.cli.values import take_plain_values
 
-    given = None if arguments is None else list(arguments)
-    code = get_command(app).main(given, prog_name="cutaway", standalone_mode=False)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # A shell that asks what could follow (it says so in a variable) needs them all, and so does a list of commands.
+    known = bool(given) and given[0] in COMMANDS and "_CUTAWAY_COMPLETE" not in os.environ
+    command = get_command(application(given[0] if known else None))
+    take_plain_values(command)
+    code = command.main(None if arguments is None else given, prog_name="cutaway", standalone_mode=False)
     return code if isinstance(code, int) else 0
 
 

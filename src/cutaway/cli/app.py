@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated
 
 import typer
-
-from cutaway.cli import bench, generate, models, params, serve, trace
 
 EPILOG = """\b
 Exit codes:
@@ -23,12 +21,32 @@ Environment:
   CUTAWAY_TRACEBACK=1  on an error show where in the code it arose
 """
 
-app = typer.Typer(
-    name="cutaway",
-    rich_markup_mode=None,  # plain help: the same in every terminal, in the docs, and there at once
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-)
+# Command -> its module, and a sentence that fits the list of commands; the docstrings say more.
+COMMANDS = {
+    "serve": ("serve", "The page: the same, to look at and to change (also without a command)."),
+    "trace": ("trace", "What happened inside, from the pieces to the next one."),
+    "generate": ("generate", "The text goes on; --why says why each piece."),
+    "params": ("params", "Where a model's parameters are, and what it costs."),
+    "models": ("models", "What is here, and what can be had."),
+    "pull": ("models", "Bring a model to this machine."),
+    "bench": ("bench", "How fast this machine is."),
+}
+
+
+def application(only: str | None = None) -> typer.Typer:
+    """The commands; `only` one of them is made (and imported) where it is known which."""
+    app = typer.Typer(
+        name="cutaway",
+        rich_markup_mode=None,  # plain help: the same in every terminal, in the docs, and there at once
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    )
+    app.callback(invoke_without_command=True, epilog=EPILOG)(cutaway)
+    for name, (module, sentence) in COMMANDS.items():
+        if only in (None, name):
+            command = getattr(import_module(f"cutaway.cli.{module}"), name)
+            app.command(short_help=sentence)(command)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -39,7 +57,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback(invoke_without_command=True, epilog=EPILOG)
 def cutaway(
     context: typer.Context,
     version: Annotated[
@@ -58,18 +75,6 @@ def cutaway(
       cutaway params gpt3
     """
     if context.invoked_subcommand is None:
-        serve.serve()
+        from cutaway.cli.serve import serve
 
-
-# A sentence each that fits the list of commands; the docstrings say more.
-COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
-    (serve.serve, "The page: the same, to look at and to change (also without a command)."),
-    (trace.trace, "What happened inside, from the pieces to the next one."),
-    (generate.generate, "The text goes on; --why says why each piece."),
-    (params.params, "Where a model's parameters are, and what it costs."),
-    (models.models, "What is here, and what can be had."),
-    (models.pull, "Bring a model to this machine."),
-    (bench.bench, "How fast this machine is."),
-)
-for command, sentence in COMMANDS:
-    app.command(short_help=sentence)(command)
+        serve()

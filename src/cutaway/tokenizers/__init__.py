@@ -24,9 +24,11 @@ def load_tokenizer(
     tokenizer_json: Path | None = None,
     gguf_metadata: Mapping[str, Any] | None = None,
     tokenizer_config: Mapping[str, Any] | None = None,
+    late: bool = False,
 ) -> Tokenizer:
     """A tokenizer from a `tokenizer.json` (and the content of `tokenizer_config.json`), or from a GGUF's metadata.
 
+    `late`: a GGUF's merges are looked at when they are needed; a short first text does without the tables.
     Raises `BadTokenizer`: neither is given, or what is given is damaged or of an unknown kind.
     """
     if tokenizer_json is not None:
@@ -34,5 +36,5 @@ def load_tokenizer(
 
         return from_json(tokenizer_json, tokenizer_config or {})
     if gguf_metadata is not None:
-        return from_gguf(gguf_metadata)
+        return from_gguf(gguf_metadata, late=late)
     raise BadTokenizer("there is no tokenizer.json and no GGUF metadata; a model without a tokenizer runs on ids.")

@@ -8,16 +8,18 @@ those of the models' own tokenizers, so the ids are too.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from cutaway.errors import BadTokenizer, did_you_mean
+from cutaway.tokenizers.first import within
 from cutaway.tokenizers.merges import Merges
 from cutaway.tokenizers.pieces import SPACE_MARK, Spelling
-from cutaway.tokenizers.tokenizer import ENDS, MAX_VOCABULARY, Tokenizer, Vocabulary, twin
+from cutaway.tokenizers.tokenizer import ENDS, MAX_VOCABULARY, Once, Tables, Tokenizer, Vocabulary, twin
 
 # tokenizer.ggml.token_type
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -76,8 +78,11 @@ COMPOSED = ("qwen2",)
 OF_ARCHITECTURE = {"gpt2": "gpt-2", "qwen2": "qwen2", "qwen3": "qwen2"}
 
 
-def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
-    """Raises `BadTokenizer` when the metadata is incomplete, contradicts itself or names an unknown kind."""
+def from_gguf(metadata: Mapping[str, Any], *, late: bool = False) -> Tokenizer:
+    """Raises `BadTokenizer` when the metadata is incomplete, contradicts itself or names an unknown kind.
+
+    `late`: the tables are built when a second text comes; what is wrong with the merges is told then.
+    """
     model = _value(metadata, "model", str)
     if model is None:
         raise BadTokenizer(
@@ -88,7 +93,10 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
             f'unknown tokenizer.ggml.model "{model}"{did_you_mean(model, BUILDERS)} Cutaway reads "gpt2" (byte-level'
             ' BPE) and "llama" (SentencePiece BPE).'
         )
-    return Tokenizer(BUILDERS[model](metadata))
+    vocabulary = BUILDERS[model](metadata)
+    if not late:
+        vocabulary.tables()
+    return Tokenizer(vocabulary)
 
 
 def _byte_level(metadata: Mapping[str, Any]) -> Vocabulary:
@@ -99,55 +107,77 @@ def _byte_level(metadata: Mapping[str, Any]) -> Vocabulary:
         said = "no tokenizer.ggml.pre" if pre is None else f'an unknown tokenizer.ggml.pre "{pre}"'
         known = ", ".join(PRE_TOKENIZERS)
         raise BadTokenizer(f"the GGUF metadata has {said}; Cutaway knows {known}; use a tokenizer.json instead.")
-    pieces, ids, types = _pieces(metadata)
-    pairs = _pairs(_texts(metadata, "merges"))
+    pieces, types = _pieces(metadata)
+    unusual = _unusual(types)
+    # What is taken as a whole word may not be a control token: Llama 3 keeps those outside of the model.
+    n_model = len(pieces)
+    while pre in LLAMA3 and n_model > 1 and types[n_model - 1] == CONTROL:
+        n_model -= 1
     # No plain text may become a control token by merging.
-    forbidden = {piece for piece, kind in zip(pieces, types, strict=True) if kind in (CONTROL, UNKNOWN)}
-    if not forbidden.isdisjoint(map("".join, pairs)):
-        pairs = [pair for pair in pairs if pair[0] + pair[1] not in forbidden]
-    if pre in LLAMA3:  # what is taken as a whole word may not be a control token: keep those outside of the model
-        while len(ids) > 1 and types[len(ids) - 1] == CONTROL:
+    forbidden = {pieces[id] for id in unusual if types[id] in (CONTROL, UNKNOWN)}
+
+    def backend(ids: dict[str, int], pairs: list[tuple[str, str]]) -> tokenizers.Tokenizer:
+        if not forbidden.isdisjoint(map("".join, pairs)):
+            pairs = [pair for pair in pairs if pair[0] + pair[1] not in forbidden]
+        made = tokenizers.Tokenizer(_bpe(ids, pairs, ignore_merges=pre in LLAMA3))
+        if pre in COMPOSED:
+            made.normalizer = normalizers.NFC()
+        made.pre_tokenizer = PRE_TOKENIZERS[pre]()
+        made.decoder = decoders.ByteLevel()
+        return made
+
+    def machine() -> tuple[tokenizers.Tokenizer, Merges]:
+        ids, pairs = _ids(pieces), _pairs(_texts(metadata, "merges"))
+        while len(ids) > n_model:
             ids.popitem()
-    backend = tokenizers.Tokenizer(_bpe(ids, pairs, ignore_merges=pre in LLAMA3))
-    if pre in COMPOSED:
-        backend.normalizer = normalizers.NFC()
-    backend.pre_tokenizer = PRE_TOKENIZERS[pre]()
-    backend.decoder = decoders.ByteLevel()
-    merges = Merges(pairs, byte_fallback=False)
-    return _finished(metadata, backend, "byte-level", pieces, types, merges, add_bos=pre in LLAMA3)
+        return backend(ids, pairs), Merges(pairs, byte_fallback=False)
+
+    def first(text: str) -> list[int] | None:
+        if any(pieces[id] in text for id in unusual):
+            return None
+        plain = normalizers.NFC().normalize_str(text) if pre in COMPOSED else text
+        words = [word for word, _ in PRE_TOKENIZERS[pre]().pre_tokenize_str(plain)]
+        few = within(words, pieces[:n_model] if n_model < len(pieces) else pieces, _texts(metadata, "merges"))
+        return None if few is None else list(backend(*few).encode(text, add_special_tokens=False).ids)
+
+    return _finished(metadata, machine, "byte-level", pieces, types, unusual, first, add_bos=pre in LLAMA3)
 
 
 def _sentencepiece(metadata: Mapping[str, Any]) -> Vocabulary:
-    pieces, ids, types = _pieces(metadata)
+    pieces, types = _pieces(metadata)
     scores = _numbers(metadata, "scores", len(pieces))
-    mergeable = {piece: id for piece, id in ids.items() if types[id] in (NORMAL, UNUSED)}
-    # SentencePiece joins the neighbours whose union scores best: that is BPE with every split of every piece as
-    # a merge, best piece first. Equal scores (some files have only one) fall back on the order of the vocabulary.
-    found: list[tuple[float, int, int, str, str]] = []
-    for piece, id in mergeable.items():
-        for cut in range(1, len(piece)):
-            left, right = piece[:cut], piece[cut:]
-            if left in mergeable and right in mergeable:
-                found.append((-scores[id], id, -cut, left, right))
-    found.sort()
-    pairs = [(left, right) for *_, left, right in found]
     unk = _id(metadata, "unknown_token_id", len(pieces))
     if unk is None and UNKNOWN in types:
         unk = types.index(UNKNOWN)
-    backend = tokenizers.Tokenizer(
-        _bpe(ids, pairs, byte_fallback=True, fuse_unk=True, unk_token=None if unk is None else pieces[unk])
-    )
     prefixed = _value(metadata, "add_space_prefix", bool)
-    marks = normalizers.Replace(" ", SPACE_MARK)
-    steps = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if prefixed is False:
-        backend.normalizer = marks
-    else:
-        backend.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE_MARK), marks])
-        steps.append(decoders.Strip(content=" ", left=1, right=0))
-    backend.decoder = decoders.Sequence(steps)
-    merges = Merges(pairs, byte_fallback=True)
-    return _finished(metadata, backend, "sentencepiece", pieces, types, merges, add_bos=True)
+
+    def machine() -> tuple[tokenizers.Tokenizer, Merges]:
+        ids = _ids(pieces)
+        mergeable = {piece: id for piece, id in ids.items() if types[id] in (NORMAL, UNUSED)}
+        # SentencePiece joins the neighbours whose union scores best: that is BPE with every split of every piece as
+        # a merge, best piece first. Equal scores (some files have only one) fall back on the order of the vocabulary.
+        found: list[tuple[float, int, int, str, str]] = []
+        for piece, id in mergeable.items():
+            for cut in range(1, len(piece)):
+                left, right = piece[:cut], piece[cut:]
+                if left in mergeable and right in mergeable:
+                    found.append((-scores[id], id, -cut, left, right))
+        found.sort()
+        pairs = [(left, right) for *_, left, right in found]
+        backend = tokenizers.Tokenizer(
+            _bpe(ids, pairs, byte_fallback=True, fuse_unk=True, unk_token=None if unk is None else pieces[unk])
+        )
+        marks = normalizers.Replace(" ", SPACE_MARK)
+        steps = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
+        if prefixed is False:
+            backend.normalizer = marks
+        else:
+            backend.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE_MARK), marks])
+            steps.append(decoders.Strip(content=" ", left=1, right=0))
+        backend.decoder = decoders.Sequence(steps)
+        return backend, Merges(pairs, byte_fallback=True)
+
+    return _finished(metadata, machine, "sentencepiece", pieces, types, _unusual(types), None, add_bos=True)
 
 
 BUILDERS = {"gpt2": _byte_level, "llama": _sentencepiece}
@@ -155,18 +185,18 @@ BUILDERS = {"gpt2": _byte_level, "llama": _sentencepiece}
 
 def _finished(
     metadata: Mapping[str, Any],
-    backend: tokenizers.Tokenizer,
+    machine: Callable[[], tuple[tokenizers.Tokenizer, Merges]],
     spelling: Spelling,
     pieces: Sequence[str],
     types: Sequence[int],
-    merges: Merges,
+    unusual: Sequence[int],
+    first: Callable[[str], list[int] | None] | None,
     add_bos: bool,
 ) -> Vocabulary:
     n_vocab = len(pieces)
     eos = _id(metadata, "eos_token_id", n_vocab)
     bos = _id(metadata, "bos_token_id", n_vocab)
     ends = {eos, *(_id(metadata, f"{name}_token_id", n_vocab) for name in ("eot", "eom"))} - {None}
-    unusual = [id for id, kind in enumerate(types) if kind in (CONTROL, UNKNOWN, USER_DEFINED)]
     ends |= {id for id in unusual if types[id] != UNKNOWN and pieces[id] in ENDS}
     added: list[tuple[int, AddedToken]] = []
     for id in unusual:
@@ -174,29 +204,39 @@ def _finished(
         if piece:
             marked = kind != USER_DEFINED or id in ends or (piece.startswith("<|") and piece.endswith("|>"))
             added.append((id, AddedToken(piece, special=marked, normalized=False)))
-    backend.add_tokens([token for _, token in added])
-    for id, token in added:
-        if backend.token_to_id(token.content) != id:
-            raise BadTokenizer(f"the special token {token.content!r} (id {id}) does not fit into the vocabulary.")
     said = _value(metadata, "add_bos_token", bool)
     prefix = (bos,) if bos is not None and (add_bos if said is None else said) else ()
     suffix = (eos,) if eos is not None and _value(metadata, "add_eos_token", bool) else ()
-    first = [eos] if eos is not None else []
+    ends_first = [eos] if eos is not None else []
+
+    def tables() -> Tables:
+        backend, merges = machine()
+        backend.add_tokens([token for _, token in added])
+        for id, token in added:
+            if backend.token_to_id(token.content) != id:
+                raise BadTokenizer(f"the special token {token.content!r} (id {id}) does not fit into the vocabulary.")
+        return Tables(backend, twin(backend, added), merges)
+
     return Vocabulary(
-        backend=backend,
-        literal=twin(backend, added),
+        tables=Once(tables),
+        piece=lambda id: pieces[id] if 0 <= id < n_vocab else None,
         spelling=spelling,
         n_vocab=n_vocab,
         added={id: (token.content, token.special) for id, token in added},
-        merges=merges,
+        first=first,
         bos_id=bos,
-        eos_ids=tuple(first + sorted(id for id in ends if id is not None and id != eos)),
+        eos_ids=tuple(ends_first + sorted(id for id in ends if id is not None and id != eos)),
         unk_id=_id(metadata, "unknown_token_id", n_vocab),
         pad_id=_id(metadata, "padding_token_id", n_vocab),
         prefix=prefix,
         suffix=suffix,
         chat_template=_template(metadata),
     )
+
+
+def _unusual(types: Sequence[int]) -> list[int]:
+    """The ids of pieces that are no plain text, in their order."""
+    return list(compress(range(len(types)), map({CONTROL, UNKNOWN, USER_DEFINED}.__contains__, types)))
 
 
 def _pairs(merges: list[str]) -> list[tuple[str, str]]:
@@ -225,19 +265,24 @@ def _bpe(ids: dict[str, int], pairs: list[tuple[str, str]], **options: Any) -> m
         raise BadTokenizer(f"the vocabulary and its merges do not fit together: {error}.") from None
 
 
-def _pieces(metadata: Mapping[str, Any]) -> tuple[list[str], dict[str, int], list[int]]:
-    """The pieces by id, the ids by piece, and the types (all normal when the file has none)."""
+def _pieces(metadata: Mapping[str, Any]) -> tuple[list[str], list[int]]:
+    """The pieces by id, and the types (all normal when the file has none)."""
     pieces = _texts(metadata, "tokens")
     if not pieces:
         raise BadTokenizer("tokenizer.ggml.tokens is empty; a vocabulary has at least one piece.")
+    if "tokenizer.ggml.token_type" not in metadata:
+        return pieces, [NORMAL] * len(pieces)
+    types = _numbers(metadata, "token_type", len(pieces))
+    return pieces, types if isinstance(types[0], int) else [int(kind) for kind in types]
+
+
+def _ids(pieces: Sequence[str]) -> dict[str, int]:
     ids = {piece: id for id, piece in enumerate(pieces)}
     if len(ids) != len(pieces):
         for id, piece in enumerate(pieces):
             if ids[piece] != id:
                 raise BadTokenizer(f"tokenizer.ggml.tokens has {piece!r} twice, as ids {id} and {ids[piece]}.")
-    if "tokenizer.ggml.token_type" not in metadata:
-        return pieces, ids, [NORMAL] * len(pieces)
-    return pieces, ids, [int(kind) for kind in _numbers(metadata, "token_type", len(pieces))]
+    return ids
 
 
 def _array(metadata: Mapping[str, Any], name: str) -> list[Any]:
@@ -274,7 +319,8 @@ def _text(value: object, what: str) -> str:
     raise BadTokenizer(f"{what} is a {type(value).__name__}; expected text.")
 
 
-def _numbers(metadata: Mapping[str, Any], name: str, expected: int) -> list[float]:
+def _numbers(metadata: Mapping[str, Any], name: str, expected: int) -> list[Any]:
+    """All int, or all float."""
     values = _array(metadata, name)
     if len(values) != expected:
         raise BadTokenizer(
@@ -285,7 +331,7 @@ def _numbers(metadata: Mapping[str, Any], name: str, expected: int) -> list[floa
     for at, value in enumerate(values):
         if type(value) not in (int, float) or not math.isfinite(value):
             raise BadTokenizer(f"tokenizer.ggml.{name}[{at}] is {value!r}; expected a finite number.")
-    return values
+    return [float(value) for value in values]
 
 
 def _value(metadata: Mapping[str, Any], name: str, kind: type) -> Any:

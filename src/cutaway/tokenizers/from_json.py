@@ -18,7 +18,7 @@ from tokenizers import AddedToken
 from cutaway.errors import BadTokenizer
 from cutaway.tokenizers.merges import Merges
 from cutaway.tokenizers.pieces import Spelling
-from cutaway.tokenizers.tokenizer import ENDS, MAX_VOCABULARY, Tokenizer, Vocabulary, twin
+from cutaway.tokenizers.tokenizer import ENDS, MAX_VOCABULARY, Tables, Tokenizer, Vocabulary, twin
 
 MAX_BYTES = 512 * 2**20
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -53,14 +53,14 @@ def from_json(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     if bos is None and prefix:
         bos = prefix[0]
     ends = {id for id, token in added if token.content in ENDS} - {eos}
+    tables = Tables(backend, literal, _merges(declared["model"], path.name))
     return Tokenizer(
         Vocabulary(
-            backend=backend,
-            literal=literal,
+            tables=lambda: tables,
+            piece=backend.id_to_token,
             spelling=_spelling(declared),
             n_vocab=n_vocab,
             added={id: (token.content, token.special) for id, token in added},
-            merges=_merges(declared["model"], path.name),
             bos_id=bos,
             eos_ids=(() if eos is None else (eos,)) + tuple(sorted(ends)),
             unk_id=unk if unk is not None else _unk_of(backend, declared["model"]),

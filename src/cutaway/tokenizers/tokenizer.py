@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import tokenizers
 
@@ -25,20 +27,46 @@ ENDS = ("<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|eom_i
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """What a loader found out; `Tokenizer` is built from it.
-
-    `backend` recognises special tokens in a text, `literal` takes them for text; they share one model.
-    `added`: id -> (literal text, special). `prefix`/`suffix`: the ids that the model's own tokenizer puts around
-    a text.
-    """
+class Tables:
+    """What encodes and decodes. `backend` recognises special tokens in a text, `literal` takes them for text; they
+    share one model."""
 
     backend: tokenizers.Tokenizer
     literal: tokenizers.Tokenizer
+    merges: Merges | None
+
+
+class Once:
+    """Makes the tables when they are first asked for; two threads that ask together get the same ones."""
+
+    def __init__(self, make: Callable[[], Tables]) -> None:
+        self._make = make
+        self._made: Tables | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Tables:
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = self._make()
+        return self._made
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a loader found out; `Tokenizer` is built from it.
+
+    `tables` gives the same ones each time. `piece`: id -> how the vocabulary writes it, None where it has none.
+    `added`: id -> (literal text, special). `prefix`/`suffix`: the ids that the model's own tokenizer puts around
+    a text. `first`: the ids of one text without the tables, or None where it cannot say.
+    """
+
+    tables: Callable[[], Tables]
+    piece: Callable[[int], str | None]
     spelling: Spelling
     n_vocab: int
     added: Mapping[int, tuple[str, bool]]
-    merges: Merges | None
+    first: Callable[[str], list[int] | None] | None = None
     bos_id: int | None = None
     eos_ids: tuple[int, ...] = ()
     unk_id: int | None = None
@@ -46,6 +74,18 @@ class Vocabulary:
     prefix: tuple[int, ...] = ()
     suffix: tuple[int, ...] = ()
     chat_template: str | None = None
+
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        return self.tables().backend
+
+    @property
+    def literal(self) -> tokenizers.Tokenizer:
+        return self.tables().literal
+
+    @property
+    def merges(self) -> Merges | None:
+        return self.tables().merges
 
 
 class Tokenizer:
@@ -65,10 +105,14 @@ class Tokenizer:
         self.chat_template = vocabulary.chat_template
         self.special_ids = frozenset(id for id, (_, special) in vocabulary.added.items() if special)
         self._tokens: dict[int, Token] = {}
-        # The special tokens that the model itself knows, rather than the list of added tokens around it.
-        model = vocabulary.backend.model
-        own = {id for id in self.special_ids if model.token_to_id(vocabulary.added[id][0]) == id}
-        self._within_model = own - {vocabulary.unk_id}
+        self._first = vocabulary.first
+
+    @cached_property
+    def _within_model(self) -> set[int]:
+        """The special tokens that the model itself knows, rather than the list of added tokens around it."""
+        model, added = self._vocabulary.backend.model, self._vocabulary.added
+        own = {id for id in self.special_ids if model.token_to_id(added[id][0]) == id}
+        return own - {id for id in (self.unk_id,) if id is not None}
 
     def padded(self, n_vocab: int) -> Tokenizer:
         """The same tokenizer for a model whose embedding has rows without a piece: they are unused tokens."""
@@ -94,6 +138,10 @@ class Tokenizer:
 
     def _ids(self, text: str, special: bool) -> list[int]:
         if special:
+            first, self._first = self._first, None  # who asks again is better served by the tables
+            ids = None if first is None else first(checked(text))
+            if ids is not None:
+                return ids
             return list(self._vocabulary.backend.encode(checked(text), add_special_tokens=False).ids)
         ids = list(self._vocabulary.literal.encode(checked(text), add_special_tokens=False).ids)
         self.refuse_forged(ids)
@@ -127,7 +175,7 @@ class Tokenizer:
         if id in self._vocabulary.added:
             text, special = self._vocabulary.added[id]
             return Token(id, text.encode("utf-8", errors="replace"), text, special)
-        piece = self._vocabulary.backend.id_to_token(id)
+        piece = self._vocabulary.piece(id)
         if piece is None:
             return Token(id, b"", f"‹unused {id}›")
         raw = spelled(piece, self._vocabulary.spelling)
