@@ -24,6 +24,9 @@ MOST_BYTES = 64 << 20  # of one site's read part, and of one answer
 # A site up to this size is computed whole, once (the trace then remembers it, and its range is exact); of a larger
 # one only what is asked for.
 WHOLE_BYTES = 16 << 20
+# So is one of vectors that stand at positions up to this size, however long the text: its rows are fetched in parts, and
+# parts that each had a range of their own would not have the same colours.
+WHOLE_BYTES_OF_ROWS = 64 << 20
 
 Ranges = MutableMapping[str, SiteRange]
 
@@ -102,7 +105,9 @@ class _Part:
     @property
     def reads_whole(self) -> bool:
         """Logits are never computed for rows that nobody asked for."""
-        return self.is_whole or (self.whole_bytes <= WHOLE_BYTES and self.site.name != "logits")
+        of_rows = self.site.axes[0] == "pos" and self.site.axes[1:] != ("head", "d_model")
+        most = WHOLE_BYTES_OF_ROWS if of_rows else WHOLE_BYTES
+        return self.is_whole or (self.whole_bytes <= most and self.site.name != "logits")
 
 
 def _plan(site: Site, view: View, sizes: Mapping[str, int]) -> _Part:

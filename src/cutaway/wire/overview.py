@@ -37,20 +37,20 @@ def overview_frame(
     known = {} if known is None else known
     names = ["embed", *residual_stream(trace.config)]
     rows = pick(pos, len(trace), "pos", "this trace")
-    whole = np.stack(list(trace.read_many(names).values()))  # [site, pos, d_model]
-    reduced = absmax(whole[:, rows], (bins,))
+    stream = trace.read_many(names)
+    reduced = absmax(np.stack([array[rows] for array in stream.values()]), (bins,))  # [site, pos, bin]
     tensors: dict[str, np.ndarray] = {}
     for at, name in enumerate(names):
         tensors[name] = reduced.values[at]
         tensors[f"{name}#index"] = reduced.index[at]
         if name not in known:
-            known[name] = ranges_of(whole[at], 0)
+            known[name] = ranges_of(stream[name], 0)
     with np.errstate(all="ignore"):
         for part, over, under in (("attn_ratio", "attn_out", "resid_pre"), ("mlp_ratio", "mlp_out", "resid_mid")):
             ratio = norms[over][:, rows] / norms[under][:, rows]
             tensors[part] = np.where(np.isfinite(ratio), ratio, np.float32(np.nan)).astype(np.float32)
     metadata = {
-        "shapes": json.dumps({name: whole.shape[1:] for name in names}),
+        "shapes": json.dumps({name: array.shape for name, array in stream.items()}),
         "ranges": json.dumps({name: plain(known[name]) for name in names}, allow_nan=False),
         "next": dumps(following).decode(),
     }

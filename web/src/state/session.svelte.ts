@@ -63,7 +63,7 @@ export class Session {
       this.model = answer;
       this.trace = changed ? this.known(changed, answer, changes) : plain;
       // every view begins with the whole; who draws it says what fails
-      this.trace.overview().catch(() => undefined);
+      this.trace.overviewAt(0).catch(() => undefined);
       this.before = changed ? plain : null;
       this.error = refused;
     } catch (error) {

@@ -11,7 +11,7 @@ function traceWith(rotary: boolean): Trace {
     nPos: 3, tokens, manifest: { text: 'The robots will', n_pos: 3, tokens }, model: { config, traits: { rotary } },
     has: (name: string) => name === 'pos_embed' && !rotary,
     site: async () => ({ data: Float32Array.from([0.5, 0.3, 0.2]) }),
-    overview: async () => ({ attn: new Float32Array(90).fill(0.2), mlp: new Float32Array(90).fill(0.3) }),
+    overviewAt: async () => ({ first: 0, rows: 3, attn: new Float32Array(90).fill(0.2), mlp: new Float32Array(90).fill(0.3) }),
     next: async () => ({ candidates: [{ token: tokens[1], probability: 0.4, final: 0.9 }] }),
     heads: async () => ({ position: 2, heads: [{ block: 7, head: 1, key: 2, weight: 0.9, first: 0 }, { block: 5, head: 3, key: 1, weight: 0.8, first: 0 }] }),
   } as unknown as Trace;

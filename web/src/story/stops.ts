@@ -2,7 +2,7 @@
  * values; no figure and no claim about a sentence or a model is written here by hand.
  */
 import { PLAIN, type Address, type Sampling } from '../state/address';
-import type { Trace } from '../trace/trace';
+import { ratioAt, type Trace } from '../trace/trace';
 
 /** Words, a piece of the text, or a number that can be pointed at and pinned. */
 export type Part =
@@ -122,8 +122,7 @@ export const STOPS: readonly Stop[] = [
   {
     id: 'mix', title: 'Mix and add', open: 'mix', inBlock: true,
     says: async ({ trace, block, pos }) => {
-      const { attn } = await trace.overview();
-      const ratio = attn[block * trace.nPos + pos] ?? NaN;
+      const ratio = ratioAt(await trace.overviewAt(pos), 'attn', block, pos);
       return ['The values are mixed in those shares, every head’s mix is written back through its own weights, and the sum is added to the stream: here ', { value: ratio, site: '', index: [] }, ' times its length.'];
     },
     question: 'Is joining heads the same as adding their parts?',
@@ -132,10 +131,10 @@ export const STOPS: readonly Stop[] = [
   {
     id: 'mlp', title: 'MLP', open: 'mlp', inBlock: true,
     says: async ({ trace, block, pos }) => {
-      const { mlp } = await trace.overview();
+      const ratio = ratioAt(await trace.overviewAt(pos), 'mlp', block, pos);
       return [
         'Now each position works alone, in a multi-layer perceptron (MLP): ', { count: trace.model.config.d_mlp }, ' neurons read it, a curve decides how strongly each fires, and what they write is added: ',
-        { value: mlp[block * trace.nPos + pos] ?? NaN, site: '', index: [] }, ' times the stream’s length.',
+        { value: ratio, site: '', index: [] }, ' times the stream’s length.',
       ];
     },
     question: 'Where is the step that is not linear?',

@@ -55,3 +55,22 @@ export function headRows(tensor: Tensor, head: number): Matrix {
   }
   return { rows, cols, data, at };
 }
+
+/** Tensors of one site whose positions follow one another, as one. Axes before the positions have length 1. */
+export function stacked(parts: readonly Tensor[]): Tensor {
+  const [first] = parts;
+  if (!first) throw new Error('There is nothing to put together.');
+  if (parts.length === 1) return first;
+  const axis = first.axes.findIndex((each) => each === 'pos' || each === 'q_pos');
+  const size = parts.reduce((sum, part) => sum + part.data.length, 0);
+  const data = new Float32Array(size);
+  const at = first.at ? new Int32Array(size) : null;
+  let [end, rows] = [0, 0];
+  for (const part of parts) {
+    data.set(part.data, end);
+    if (at && part.at) at.set(part.at, end);
+    end += part.data.length;
+    rows += part.shape[axis] ?? 0;
+  }
+  return { ...first, shape: first.shape.map((length, i) => (i === axis ? rows : length)), data, at };
+}

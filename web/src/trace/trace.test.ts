@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ApiError, Client } from '../protocol/client';
 import type { Manifest, ModelAnswer } from '../protocol/types';
-import { headRows, matrix, valueAt } from './tensor';
+import { headRows, matrix, stacked, valueAt, type Tensor } from './tensor';
+import { CHUNK, chunksOf, LONG, partAround } from './rows';
 import { blockOf, inBlock, templateOf, Trace } from './trace';
 
 function packed(tensors: Record<string, { shape: number[]; data: number[]; ints?: boolean }>): ArrayBuffer {
@@ -83,4 +84,33 @@ it('names find their template, their block and their head’s rows', () => {
   const q = { name: 'q', axes: ['pos', 'head', 'd_head'], shape: [2, 2, 2], data: Float32Array.from([0, 1, 2, 3, 4, 5, 6, 7]), at: null, fullLast: 2, range };
   expect([...headRows(q, 1).data]).toEqual([2, 3, 6, 7]);
   expect([...matrix(q, [1]).data]).toEqual([4, 5, 6, 7]);
+});
+
+describe('parts of a tall site', () => {
+  const part = (axes: string[], shape: number[], data: number[], at: number[] | null = null): Tensor => ({
+    name: 's', axes, shape, data: Float32Array.from(data), at: at && Int32Array.from(at), fullLast: 8, range: { min: 0, max: 1, absmax: 1, c: 1, whole: true },
+  });
+
+  it('follow one another along the positions, wherever that axis stands', () => {
+    const rows = stacked([part(['pos', 'kv_head', 'd_head'], [2, 1, 2], [1, 2, 3, 4]), part(['pos', 'kv_head', 'd_head'], [1, 1, 2], [5, 6])]);
+    expect(rows.shape).toEqual([3, 1, 2]);
+    expect([...rows.data]).toEqual([1, 2, 3, 4, 5, 6]);
+    const queries = stacked([part(['head', 'q_pos', 'k_pos'], [1, 1, 2], [1, 2], [0, 7]), part(['head', 'q_pos', 'k_pos'], [1, 2, 2], [3, 4, 5, 6], [1, 6, 2, 5])]);
+    expect(queries.shape).toEqual([1, 3, 2]);
+    expect([...(queries.at ?? [])]).toEqual([0, 7, 1, 6, 2, 5]);
+    expect(queries.fullLast).toBe(8);
+  });
+});
+
+it('chunks cover a span, start at multiples and end with the text', () => {
+  const found = chunksOf({ from: 100, to: 300 }, 290);
+  expect(found.map(({ from }) => from)).toEqual([0, CHUNK, 2 * CHUNK]);
+  expect(found.at(-1)?.to).toBe(290);
+  expect(chunksOf({ from: 0, to: 0 }, 10)).toEqual([]);
+});
+
+it('a position of a long text stands in one chunk; a short text is one part', () => {
+  expect(partAround(0, LONG)).toBeUndefined();
+  const part = partAround(CHUNK, LONG + 1);
+  expect(part).toEqual({ from: CHUNK, to: LONG + 1 });
 });

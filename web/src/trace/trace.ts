@@ -9,7 +9,8 @@ import type {
   AttributionAnswer, CompareAnswer, DetectorsAnswer, ExplainAnswer, HeadsAnswer, InterventionSpec, LargestNeuronsAnswer, LensAnswer, Manifest, ModelAnswer, NeighboursAnswer, NextAnswer,
   SiteRange, SurpriseAnswer, TokenAnswer, TraceRequest, VocabularyAnswer,
 } from '../protocol/types';
-import type { Tensor } from './tensor';
+import { partAround, type Span } from './rows';
+import { stacked, type Tensor } from './tensor';
 
 /** axis -> index, as in the address of the API: 3, "1,4" or "0:10". A number keeps its axis with length 1. */
 export type Selection = Readonly<Record<string, number | string>>;
@@ -18,8 +19,10 @@ export interface Reduce {
   readonly bins: number;
 }
 
-/** Everything that the first view draws. */
+/** Everything that the first view draws, of `rows` positions from `first` on. */
 export interface Overview {
+  first: number;
+  rows: number;
   /** stripes of `embed`, every `resid_pre`, and the last `resid_post`, each [pos, bin] */
   stripes: Map<string, Tensor>;
   /** ‖attn_out‖ / ‖resid_pre‖ and ‖mlp_out‖ / ‖resid_mid‖, row-major [block, pos] */
@@ -34,6 +37,8 @@ export interface Sampling {
 
 /** candidates of a view of what comes next */
 const MOST_OFTEN = 20;
+/** cells of a stripe of the stream */
+const BINS = 48;
 
 function asByDefault({ temperature = 1, top_k, top_p, min_p, seed = 0, index = 0 }: Sampling): boolean {
   return temperature === 1 && seed === 0 && index === 0 && [top_k, top_p, min_p].every((each) => each === undefined);
@@ -52,13 +57,15 @@ export class Trace {
   /** pieces that were met, by id: those of the text, and candidates */
   readonly pieces = new Map<number, TokenAnswer>();
   private remaking: Promise<string> | null = null;
+  /** the first of the overviews, which brings along what comes next */
+  private firstView: Promise<Overview> | null = null;
   private id: string;
 
   constructor(
     readonly manifest: Manifest,
     readonly model: ModelAnswer,
     private readonly client: Client,
-    private readonly interventions: InterventionSpec[] = [],
+    readonly interventions: readonly InterventionSpec[] = [],
   ) {
     this.id = manifest.id;
     for (const token of manifest.tokens) this.pieces.set(token.id, token);
@@ -96,15 +103,34 @@ export class Trace {
     return Promise.all(names.map((name) => this.site(name, selection, reduce)));
   }
 
-  overview(bins = 48): Promise<Overview> {
-    return this.once(`overview ${bins}`, async () => {
-      const buffer = await this.alive((id) => this.client.bytes(`/api/traces/${id}/overview`, { bins, k: MOST_OFTEN }));
+  /** Several sites at once, and not kept here: parts of what is too large to hold, for whoever looks at them now. */
+  async passing(names: readonly string[], selection: Selection): Promise<Tensor[]> {
+    const buffer = await this.alive((id) => this.client.bytes(`/api/traces/${id}/sites`, { names: names.join(','), ...sorted(selection) }));
+    const found = tensors(buffer, (name) => this.siteAxes(name), this.manifest.shapes);
+    return names.map((name) => found.get(name) ?? lacks(name));
+  }
+
+  /** Of all positions, or of those from `from` to before `to`. */
+  overview(bins = BINS, part?: Span): Promise<Overview> {
+    const pos = part && `${part.from}:${part.to}`;
+    const asked = this.once(`overview ${bins} ${pos}`, async () => {
+      const buffer = await this.alive((id) => this.client.bytes(`/api/traces/${id}/overview`, { bins, k: MOST_OFTEN, pos }));
       const found = tensors(buffer, (name) => this.siteAxes(name), this.manifest.shapes);
       const { attn_ratio: attn, mlp_ratio: mlp } = Object.fromEntries(found);
       if (!attn || !mlp) throw new ApiError(500, 'Unexpected', "the server's overview lacks its ratios");
       const next = JSON.parse(readSafetensors(buffer).metadata['next'] ?? 'null') as NextAnswer;
-      return { stripes: found, attn: attn.data, mlp: mlp.data, next };
+      return { first: part?.from ?? 0, rows: attn.shape.at(-1) ?? 0, stripes: found, attn: attn.data, mlp: mlp.data, next };
     });
+    if (bins === BINS && !this.firstView) {
+      this.firstView = asked;
+      asked.catch(() => (this.firstView = null));
+    }
+    return asked;
+  }
+
+  /** The first view, as far as it is fetched to show this position. */
+  overviewAt(pos: number): Promise<Overview> {
+    return this.overview(BINS, partAround(pos, this.nPos));
   }
 
   explain(site: string, index: readonly number[]): Promise<ExplainAnswer> {
@@ -113,8 +139,8 @@ export class Trace {
 
   async next(position: number, k = MOST_OFTEN, sampling: Sampling = {}): Promise<NextAnswer> {
     // the first view brings this one along
-    const whole = k === MOST_OFTEN && position === this.nPos - 1 && asByDefault(sampling) ? this.cache.get('overview 48') : undefined;
-    const answer = whole ? (await (whole as Promise<Overview>)).next : await this.ask<NextAnswer>('next', { position, k, ...sampling });
+    const view = k === MOST_OFTEN && position === this.nPos - 1 && asByDefault(sampling) ? this.firstView : null;
+    const answer = view ? (await view).next : await this.ask<NextAnswer>('next', { position, k, ...sampling });
     for (const { token } of answer.candidates) this.pieces.set(token.id, token);
     return answer;
   }
@@ -248,7 +274,7 @@ export class Trace {
   private async remake(): Promise<void> {
     const { model, tokens } = this.manifest;
     // ids, not the text: a text given as ids need not encode to them again
-    const request: TraceRequest = { model, ids: tokens.map((token) => token.id), interventions: this.interventions };
+    const request: TraceRequest = { model, ids: tokens.map((token) => token.id), interventions: [...this.interventions] };
     this.remaking ??= this.client.post<Manifest>('/api/traces', request).then((made) => (this.id = made.id));
     try {
       await this.remaking;
@@ -273,8 +299,38 @@ export function blockOf(name: string): number | null {
   return found ? Number(found[1]) : null;
 }
 
+function lacks(name: string): never {
+  throw new ApiError(500, 'Unexpected', `the server's answer lacks ${name}`);
+}
+
 function sorted(selection: Selection): Query {
   return Object.fromEntries(Object.entries(selection).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** A ratio of the overview in a block, at a position. */
+export function ratioAt(view: Overview, of: 'attn' | 'mlp', block: number, pos: number): number {
+  const own = pos - view.first;
+  return own >= 0 && own < view.rows ? (view[of][block * view.rows + own] ?? NaN) : NaN;
+}
+
+/** Overviews of positions that follow one another, as one. */
+export function joined(parts: readonly Overview[]): Overview {
+  const [first] = parts;
+  if (!first) throw new Error('There is nothing to put together.');
+  if (parts.length === 1) return first;
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const beside = (of: (part: Overview) => Float32Array): Float32Array => {
+    const blocks = of(first).length / first.rows;
+    const data = new Float32Array(blocks * rows);
+    let before = 0;
+    for (const part of parts) {
+      for (let block = 0; block < blocks; block++) data.set(of(part).subarray(block * part.rows, (block + 1) * part.rows), block * rows + before);
+      before += part.rows;
+    }
+    return data;
+  };
+  const stripes = new Map([...first.stripes.keys()].filter((name) => !name.endsWith('_ratio')).map((name) => [name, stacked(parts.flatMap((part) => part.stripes.get(name) ?? []))]));
+  return { ...first, rows, stripes, attn: beside((part) => part.attn), mlp: beside((part) => part.mlp) };
 }
 
 function tensors(

@@ -15,6 +15,7 @@ export const SPINE = 4;
 export interface Picture {
   from: number;
   to: number;
+  /** rows that are drawn, and so many columns of the ratios */
   rows: number;
   pitch: number;
   rowHeight: number;
