@@ -17,6 +17,7 @@ import numpy as np
 
 from cutaway.errors import BadInput, BadSelection
 from cutaway.ops import centre
+from cutaway.trace.row import row_alone
 
 if TYPE_CHECKING:
     from cutaway.trace.trace import Trace
@@ -130,25 +131,26 @@ class NeuronAttribution:
 def attribute_logit(trace: Trace, token_id: int, *, position: int = -1, against: int | None = None) -> Attribution:
     """Who wrote the logit of `token_id` after `position`; with `against`, the difference to that token's.
 
-    Each block is run again once. Raises `BadSelection` for a position outside the trace, `BadInput` for an id outside
-    the vocabulary.
+    Each block is run again once (of a long run: at that position alone). Raises `BadSelection` for a position outside
+    the trace, `BadInput` for an id outside the vocabulary.
     """
-    direction, norm_bias = frozen_direction(trace, token_id, position, against)
+    run, row = row_alone(trace, position)
+    direction, norm_bias = frozen_direction(run, token_id, row, against)
     config = trace.config
-    row = trace.read("logits", pos=position)
-    logit = float(row[token_id]) - (0.0 if against is None else float(row[against]))
-    embed = _share(trace.read("embed", pos=position), direction)
-    pos_embed = None if config.traits.rotary else _share(trace.read("pos_embed", pos=position), direction)
+    logits = run.read("logits", pos=row)
+    logit = float(logits[token_id]) - (0.0 if against is None else float(logits[against]))
+    embed = _share(run.read("embed", pos=row), direction)
+    pos_embed = None if config.traits.rotary else _share(run.read("pos_embed", pos=row), direction)
     heads = np.zeros((config.n_layer, config.n_head), dtype=np.float32)
     attn, mlp = np.zeros(config.n_layer, dtype=np.float32), np.zeros(config.n_layer, dtype=np.float32)
     attn_bias = np.zeros(config.n_layer, dtype=np.float32) if config.has_out_bias else None
     for i in range(config.n_layer):
         here = f"blocks.{i}."
         # one run of the block for all three; the heads' parts at this position then follow from `attn.z`
-        rows = trace.read_many([here + "attn.z", here + "attn_out", here + "mlp_out"])
-        attn[i] = rows[here + "attn_out"][position] @ direction
-        mlp[i] = rows[here + "mlp_out"][position] @ direction
-        heads[i] = trace.read(here + "attn.result", pos=position) @ direction
+        rows = run.read_many([here + "attn.z", here + "attn_out", here + "mlp_out"])
+        attn[i] = rows[here + "attn_out"][row] @ direction
+        mlp[i] = rows[here + "mlp_out"][row] @ direction
+        heads[i] = run.read(here + "attn.result", pos=row) @ direction
         if attn_bias is not None:
             attn_bias[i] = trace.parameters[here + "attn.b_O"] @ direction
     written = [embed, pos_embed or 0.0, norm_bias or 0.0, *attn.tolist(), *mlp.tolist()]
@@ -179,17 +181,18 @@ def attribute_neurons(
     if not -n_layer <= layer < n_layer:
         raise BadSelection(f"there is no block {layer}; this model has blocks 0 to {n_layer - 1}.")
     layer %= n_layer
-    direction, _ = frozen_direction(trace, token_id, position, against)
+    run, row = row_alone(trace, position)
+    direction, _ = frozen_direction(run, token_id, row, against)
     here = f"blocks.{layer}."
-    rows = trace.read_many([here + "mlp.post", here + "mlp_out"])
-    activation = rows[here + "mlp.post"][position]  # [d_mlp]
+    rows = run.read_many([here + "mlp.post", here + "mlp_out"])
+    activation = rows[here + "mlp.post"][row]  # [d_mlp]
     per_activation = trace.parameters[here + "mlp.W_out"] @ direction  # [d_mlp, d_model] [d_model] -> [d_mlp]
     value = activation * per_activation
     strongest = np.lexsort((np.arange(len(value)), -np.abs(value)))[: max(0, k)]
     neurons = tuple(
         NeuronContribution(int(n), float(activation[n]), float(per_activation[n]), float(value[n])) for n in strongest
     )
-    total = _share(rows[here + "mlp_out"][position], direction)
+    total = _share(rows[here + "mlp_out"][row], direction)
     bias = _share(trace.parameters[here + "mlp.b_out"], direction) if trace.config.has_out_bias else None
     others = total - (bias or 0.0) - _sum(each.value for each in neurons)
     at = position if position >= 0 else len(trace) + position

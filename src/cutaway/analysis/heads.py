@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cutaway.trace.row import row_alone
+
 if TYPE_CHECKING:
     from cutaway.trace.trace import Trace
 
@@ -47,9 +49,10 @@ def strongest(
     """
     first_key = 1 if skip_first else 0
     found = []
+    run, row = row_alone(trace, position)
+    at = run.start + row
     for i in range(trace.config.n_layer):
-        pattern = trace.read(f"blocks.{i}.attn.pattern", q_pos=position)  # [head, k_pos]
-        at = trace.start + (position if position >= 0 else len(trace) + position)
+        pattern = run.read(f"blocks.{i}.attn.pattern", q_pos=row)  # [head, k_pos]
         seen = pattern[:, first_key : at + 1]
         if seen.shape[1] == 0:
             return []

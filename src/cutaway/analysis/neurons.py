@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cutaway.analysis.attribution import frozen_direction
+from cutaway.trace.row import row_alone
 
 if TYPE_CHECKING:
     from cutaway.trace.trace import Trace
@@ -31,14 +32,13 @@ def largest_neurons(
     """The `k` neurons with the largest |activation| at `position`, largest first, and what each wrote to the logit of
     `token_id` (with `against`, to its lead over that one's). Of equal ones the earlier comes first.
 
-    Each block is run again once. Raises `BadSelection` for a position outside the trace, `BadInput` for an id outside
-    the vocabulary.
+    Each block is run again once (of a long run: at that position alone). Raises `BadSelection` for a position outside
+    the trace, `BadInput` for an id outside the vocabulary.
     """
-    direction, _ = frozen_direction(trace, token_id, position, against)
+    run, row = row_alone(trace, position)
+    direction, _ = frozen_direction(run, token_id, row, against)
     config = trace.config
-    fired = np.stack(
-        [trace.read(f"blocks.{i}.mlp.post", pos=position) for i in range(config.n_layer)]
-    )  # [layer, d_mlp]
+    fired = np.stack([run.read(f"blocks.{i}.mlp.post", pos=row) for i in range(config.n_layer)])  # [layer, d_mlp]
     order = np.argsort(-np.abs(fired), axis=None, kind="stable")[: max(0, k)]
     layers, neurons = np.unravel_index(order, fired.shape)
     per_activation = np.zeros(len(order), dtype=np.float32)

@@ -77,6 +77,10 @@ class ModelReplay:
     def past(self, i: int) -> tuple[np.ndarray, np.ndarray] | None:
         return None if self._past is None else self._past(i)
 
+    def step(self, row: int, past: Pasts) -> ModelReplay:
+        at = self._start + row
+        return ModelReplay(self.config, self.parameters, self._ids[: at + 1].tolist(), at, past)
+
 
 @dataclass(frozen=True)
 class Kept:

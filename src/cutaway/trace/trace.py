@@ -28,6 +28,8 @@ from cutaway.trace.listening import Enough, Listening
 from cutaway.trace.selection import Index, Picked, pick, pick_axes, take
 from cutaway.trace.sources import evaluate
 
+# Keys and values of a block from earlier positions, or None.
+Past = Callable[[int], tuple[np.ndarray, np.ndarray] | None]
 # What has been replayed is kept up to this many bytes, so that asking twice computes once.
 REMEMBERED_BYTES = 64 << 20
 # Logits are computed for so many values at a time (16 MB).
@@ -65,6 +67,10 @@ class Replay(Protocol):
 
     def past(self, i: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Keys and values of block `i` from positions before this trace's first, or None."""
+        ...
+
+    def step(self, row: int, past: Past) -> Replay | None:
+        """The same for this row alone; None where there is nothing to run it with."""
         ...
 
 
@@ -223,6 +229,22 @@ class Trace:
 
     def past(self, block: int) -> tuple[np.ndarray, np.ndarray] | None:
         return self._replay.past(block)
+
+    def alone(self, row: int, past: Past) -> Trace | None:
+        """The trace of this one row, as of a step of a generation (see `step.step_of`), where it can be run again."""
+        replay = self._replay.step(row, past)
+        if replay is None:
+            return None
+        return Trace(
+            config=self.config,
+            ids=self.ids[: self.start + row + 1],
+            residual=[each[row : row + 1] for each in self._residual],
+            replay=replay,
+            piece=self._piece,
+            interventions=self.interventions,
+            start=self.start + row,
+            model=self.model,
+        )
 
     def _at_hand(self, name: str) -> np.ndarray | None:
         """What need not be computed: recorded, remembered, or the residual stream between blocks."""
