@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,40 @@ def test_however_many_run_together(monkeypatch: pytest.MonkeyPatch, at_once: int
     pauses = sum(row is None for row in sweep.steps())
     assert pauses == {1: 6, 13: 3, 512: 0}[at_once]  # three runs of six rows a layer
     assert np.isnan(sweep.values()[:, [0, 2, 4]]).all()
+
+
+@pytest.mark.parametrize("site", patching.SITES)
+def test_a_long_text_runs_from_the_patched_position_on(
+    any_shape: cutaway.Model, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands before a patch is not run again, and the numbers are those of whole runs."""
+    pairs = [(0, 3), (1, 6), (5, 0), (3, -1)]
+    whole = PatchingSweep(any_shape, CLEAN, CORRUPTED, 5, site=site, pairs=pairs).values()
+    monkeypatch.setattr(patching, "TOGETHER", 1)
+    rows: list[int] = []
+    plain = patching.block
+
+    def counted(*given: Any) -> Any:
+        rows.append(len(given[2]))
+        return plain(*given)
+
+    monkeypatch.setattr(patching, "block", counted)
+    sweep = PatchingSweep(any_shape, CLEAN, CORRUPTED, 5, site=site, pairs=pairs)
+    np.testing.assert_array_equal(sweep.values(), whole)
+    assert set(rows) == {6, 5, 1, 3}  # from 0, 1, 5 and 3 to the end
+    assert sum(rows[:12]) == 3 * patching.rows_swept(6, [0, 1, 5, 3]) == 3 * 15  # the first layer's, in three blocks
+
+
+def test_others_have_a_turn_inside_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patching, "TOGETHER", 1)
+    monkeypatch.setattr(patching, "WORK_AT_ONCE", 6)
+    sweep = PatchingSweep(tiny_model("llama-gqa"), CLEAN, CORRUPTED, 5, pairs=[(0, 0)])
+    first = [row is None for row in sweep.steps()]
+    assert sweep.n_layer == 3
+    assert first == [True, True, False, True, False, False]  # a pause before each block after the first
+    np.testing.assert_allclose(
+        sweep.values()[:, 0], by_hand(tiny_model("llama-gqa"), "resid_pre", [(0, 0)], 5)[:, 0], rtol=1e-3, atol=1e-4
+    )
 
 
 def test_the_lead_over_another() -> None:

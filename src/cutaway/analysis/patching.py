@@ -6,12 +6,14 @@ time with one vector (at one layer and position) set to what it was in the clean
 clean answer back, that vector carried it.
 
 Each run starts at the layer that is patched, and the positions of one layer run together, packed: the result is that
-of `model.intervene({site: patch(clean, pos=…)}).trace(corrupted)`, in a fraction of the time.
+of `model.intervene({site: patch(clean, pos=…)}).trace(corrupted)`, in a fraction of the time. In a text that is too
+long to run with others, each run starts at the patched position as well: what stands before it cannot change, so that
+its keys and values are the corrupted run's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,8 +21,8 @@ import numpy as np
 
 from cutaway.config import ModelConfig
 from cutaway.errors import BadInput, BadSelection
-from cutaway.models.forward import unembed
-from cutaway.models.registry import equations
+from cutaway.generation.passes import Past
+from cutaway.models.forward import block, unembed
 from cutaway.models.run import Run
 from cutaway.tap import SILENT, Tap
 from cutaway.trace.selection import pick
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 
 SITES = ("resid_pre", "attn_out", "mlp_out")
 ROWS_AT_ONCE = 512  # positions that run together, of however many texts
+# Up to so many positions, several texts run together; a longer one alone, from the patched position on.
+TOGETHER = ROWS_AT_ONCE // 2
+# Rows times blocks after which others may have a turn, where one run of a long text takes longer than that.
+WORK_AT_ONCE = 1 << 13
 
 
 class Runnable(Protocol):
@@ -121,7 +127,8 @@ class PatchingSweep:
         return (row for row in self.steps() if row is not None)
 
     def steps(self) -> Iterator[SweepRow | None]:
-        """The same in smaller steps: None between the parts of a layer, each of `ROWS_AT_ONCE` rows."""
+        """The same in smaller steps: None between the parts of a layer, each of `ROWS_AT_ONCE` rows, and (in a long
+        text) inside of them."""
         for layer in range(self.n_layer):
             yield from self._row(layer)
 
@@ -140,6 +147,12 @@ class PatchingSweep:
         pairs = [
             pair for pair, differ in zip(self.pairs, (put[there] != own[here]).any(axis=1), strict=True) if differ
         ]
+        if self.n_pos > TOGETHER:
+            for n, (a, b) in enumerate(pairs):
+                if n:
+                    yield None
+                found[a] = yield from self._run_on(layer, a, put[b])
+            pairs = []
         for first in range(0, len(pairs), at_once):
             rows = [a for a, _ in pairs[first : first + at_once]]
             if first:
@@ -153,21 +166,51 @@ class PatchingSweep:
         x = np.tile(self._corrupted[f"blocks.{layer}.resid_pre"], (len(here), 1))  # [run · pos, d_model]
         rows = np.arange(len(here)) * n_pos + np.asarray(here)
         run = Run.of(config, x, [n_pos] * len(here))
-        tap: Tap = SILENT
-        if self.site == "resid_pre":
-            x[rows] = put
-        else:
-            tap = _Put(self.site, rows, put)
+        tap = self._patch(x, rows, put)
         for i in range(layer, config.n_layer):
             self._check()
-            x = equations(config).block(config, parameters.block(i), x, run, tap if i == layer else SILENT, None)
+            x = block(config, parameters.block(i), x, run, tap if i == layer else SILENT, None)
         last = x[n_pos - 1 :: n_pos]
         return self._watched(unembed(config, parameters, last))
+
+    def _run_on(self, layer: int, at: int, put: np.ndarray) -> Generator[None, None, float]:  # [d_model] -> []
+        """The corrupted text once, with `put` at position `at`, from there on."""
+        config, parameters = self._model.config, self._model.parameters
+        x = np.array(self._corrupted[f"blocks.{layer}.resid_pre"][at:])  # [pos, d_model]
+        run = Run.of(config, x, [len(x)], at)
+        tap = self._patch(x, np.zeros(1, dtype=np.intp), put[None])
+        pause = max(1, WORK_AT_ONCE // len(x))
+        for i in range(layer, config.n_layer):
+            self._check()
+            if i > layer and (i - layer) % pause == 0:
+                yield None
+            memory = Past(*self._before(i, at)) if at else None
+            x = block(config, parameters.block(i), x, run, tap if i == layer else SILENT, memory)
+        return float(self._watched(unembed(config, parameters, x[-1:]))[0])
+
+    def _before(self, layer: int, at: int) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and values of the corrupted run before position `at`; the trace remembers as many as it may."""
+        keys = self._corrupted.sites[f"blocks.{layer}.attn.qk"].inputs[1].name
+        values = f"blocks.{layer}.attn.v"
+        found = self._corrupted.read_many([keys, values])
+        return found[keys][:at], found[values][:at]
+
+    def _patch(self, x: np.ndarray, rows: np.ndarray, put: np.ndarray) -> Tap:
+        """What sets these rows of the site to `put`: a tap, or, where the block has not begun, nothing any more."""
+        if self.site != "resid_pre":
+            return _Put(self.site, rows, put)
+        x[rows] = put
+        return SILENT
 
     def _watched(self, logits: np.ndarray) -> np.ndarray:  # [run, vocab] -> [run]
         if self.against is None:
             return np.asarray(logits[:, self.token])
         return np.asarray(logits[:, self.token] - logits[:, self.against])
+
+
+def rows_swept(n_pos: int, positions: Sequence[int]) -> int:
+    """The rows that the runs of one layer have together, where each of these positions of a text is patched once."""
+    return sum(n_pos if n_pos <= TOGETHER else n_pos - at for at in positions)
 
 
 class _Put:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from cutaway.analysis.compare import cosines
 from cutaway.analysis.detectors import HeadDetectors, detect_heads
 from cutaway.analysis.neurons import largest_neurons
-from cutaway.analysis.patching import PatchingSweep
+from cutaway.analysis.patching import PatchingSweep, rows_swept
 from cutaway.analysis.vocabulary import Vocabulary
 from cutaway.config import ModelConfig
 from cutaway.engine import Model
@@ -41,7 +41,7 @@ SWEEP = Body(
     },
 )
 PAIRS = r"^-?[0-9]{1,9}:-?[0-9]{1,9}(,-?[0-9]{1,9}:-?[0-9]{1,9}){0,1023}$"
-MOST_SWEPT = 4096  # rows of a layer's runs together: 64 positions in each of 64 runs
+MOST_SWEPT = 8192  # rows of a layer's runs together: 64 positions in each of 64 runs, and as many again
 
 T = TypeVar("T")
 
@@ -138,11 +138,13 @@ def routes(state: State) -> APIRouter:
 def _sweep(state: State, asked: s.SweepRequest, check: Check) -> Iterator[Event | None]:
     model = state.models.get(asked.model)
     clean, corrupted = (ids_of(state, model, each) for each in (asked.clean, asked.corrupted))
-    n_runs = min(len(clean), len(corrupted)) if asked.pairs is None else len(asked.pairs)
-    if n_runs * len(corrupted) > MOST_SWEPT:
+    n_pos, n_both = len(corrupted), min(len(clean), len(corrupted))
+    patched = range(n_both) if asked.pairs is None else [pair[0] % n_pos for pair in asked.pairs if pair]
+    rows = rows_swept(n_pos, patched)
+    if rows > MOST_SWEPT:
         raise BadInput(
-            f"the sweep would run {len(corrupted)} positions {n_runs} times at each layer, and this server runs"
-            f" {MOST_SWEPT:,} together; take a shorter text or fewer pairs."
+            f"the sweep would run {rows:,} positions at each layer ({len(patched)} runs), and this server runs"
+            f" {MOST_SWEPT:,}; take fewer pairs, later ones, or a shorter text."
         )
     one, other = (hold(state, model, asked.model, ids, [], check).trace for ids in (clean, corrupted))
     sweep = PatchingSweep(
