@@ -10,7 +10,7 @@ import pytest
 import cutaway
 from cutaway.engine import Model
 from cutaway.generation.decode import Step, generate
-from cutaway.generation.speculative import Draft, DraftLength, PromptLookup
+from cutaway.generation.speculative import Draft, PromptLookup
 from cutaway.parameters import Parameters
 from tests.support.scripted import Pieces, Scripted
 from tests.support.tiny import random_parameters, tiny_config
@@ -67,78 +67,71 @@ def drafts(steps: list[Step]) -> list[Draft]:
 # -- guessing ----------------------------------------------------------------------------------------------------
 
 
+def sure(ids: list[int]) -> PromptLookup:
+    """One that thinks every guess likely, so that what it would guess can be seen."""
+    lookup = PromptLookup(ids)
+    lookup._right = list(lookup._seen)
+    return lookup
+
+
 def test_the_longest_run_is_looked_up_and_its_last_place_taken() -> None:
-    assert PromptLookup([1, 2, 3, 10, 11, 12, 2, 3, 20, 21, 1, 2, 3]).draft(3) == (10, 11, 12)
-    assert PromptLookup([2, 3, 10, 2, 3, 20, 2, 3]).draft(2) == (20, 2)
-    assert PromptLookup([3, 10, 4, 3]).draft(1) == ()  # one id alone says too little
-    assert PromptLookup([1, 2, 3]).draft(4) == ()
+    assert sure([1, 2, 3, 10, 11, 12, 2, 3, 20, 21, 1, 2, 3]).draft(3) == (10, 11, 12)
+    assert sure([2, 3, 10, 2, 3, 20, 2, 3]).draft(2) == (20, 2)
+    assert sure([7, 7, 1, 2, 3, 4, 5, 8, 9, 1, 2, 3, 4, 6, 7, 1, 2, 3, 4]).draft(1) == (5,), "7 1 2 3 4, the first"
+    assert sure([3, 10, 4, 3]).draft(1) == (10,)
+    assert sure([1, 2, 3]).draft(4) == ()
     assert PromptLookup([]).draft(4) == ()
 
 
 def test_a_loop_is_continued_beyond_the_text() -> None:
-    assert PromptLookup([1, 2, 1, 2]).draft(5) == (1, 2, 1, 2, 1)
-    assert PromptLookup([4, 4, 4]).draft(3) == (4, 4, 4)
-    assert PromptLookup([4, 4]).draft(3) == ()
-    assert PromptLookup([9, 1, 2, 3, 1, 2, 3]).draft(7) == (1, 2, 3, 1, 2, 3, 1)
+    assert sure([1, 2, 1, 2]).draft(5) == (1, 2, 1, 2, 1)
+    assert sure([4, 4, 4]).draft(3) == (4, 4, 4)
+    assert sure([9, 1, 2, 3, 1, 2, 3]).draft(7) == (1, 2, 3, 1, 2, 3, 1)
 
 
-def test_appending_is_building_anew() -> None:
-    ids = [int(i) for i in np.random.default_rng(0).integers(0, 5, 200)]
+def test_the_longest_run_is_the_one_that_a_search_finds() -> None:
+    ids = [int(i) for i in np.random.default_rng(0).integers(0, 3, 300)]
     growing = PromptLookup()
     for n, token in enumerate(ids, start=1):
         growing.append(token)
-        draft = growing.draft(4)
-        assert draft == PromptLookup(ids[:n]).draft(4) == by_search(ids[:n], 4)
+        runs = {start: run_before(ids[:n], start) for start in range(1, n)}
+        longest = max(runs.values(), default=0)
+        assert growing._run <= longest and (growing._run == 0) == (longest == 0)
+        if growing._run:
+            assert growing._next is not None and runs[growing._next] >= growing._run
+        if 0 < longest <= 4:  # what is looked up; beyond that one run is followed as long as it lasts
+            assert growing._run == longest
+            assert growing._next == max(start for start, run in runs.items() if run == longest)
+        assert growing.draft(4) == PromptLookup(ids[:n]).draft(4)
 
 
-def by_search(ids: list[int], length: int) -> tuple[int, ...]:
-    """The same by looking through the whole text."""
-    for n in (3, 2):
-        for start in range(len(ids) - 1, n - 1, -1):
-            if len(ids) > n and ids[start - n : start] == ids[-n:]:
-                text = list(ids)
-                for i in range(length):
-                    text.append(text[start + i])
-                return tuple(text[len(ids) :])
-    return ()
+def run_before(ids: list[int], start: int) -> int:
+    """How many ids before `start` are those at the end of the text."""
+    run = 0
+    while run < start and ids[start - 1 - run] == ids[-1 - run]:
+        run += 1
+    return run
 
 
-def test_drafts_grow_while_they_are_right() -> None:
-    length = DraftLength(10)
-    seen = []
-    for _ in range(4):
-        seen.append(length.next())
-        length.observe(seen[-1], seen[-1])
-    assert seen == [4, 8, 10, 10]
+def test_a_guess_is_as_long_as_it_is_likely() -> None:
+    new = PromptLookup([1, 2, 3, 4, 5, 6, 7, 8, 9, 1])
+    assert new.draft(10) == (), "one id says little"
+    for token in (2, 3, 4):
+        new.append(token)
+    first = new.draft(10)
+    assert first == (5, 6, 7) and len(first) < len(PromptLookup([*range(1, 10)] * 4).draft(10)), "success teaches"
+    lengths = []
+    for _ in range(12):  # the run goes on otherwise than before, each time
+        new = PromptLookup([*new._ids, 50 + len(new._ids), 1, 2, 3, 4])
+        lengths.append(len(new.draft(10)))
+    assert lengths[-1] == 0 and sorted(lengths, reverse=True) == lengths, "and failure, too"
 
 
-def test_drafts_shrink_to_what_was_accepted() -> None:
-    length = DraftLength(10)
-    length.observe(10, 10)
-    length.observe(10, 2)
-    assert length.next() == 3
-
-
-def test_drafts_that_fail_become_rare() -> None:
-    length = DraftLength(10)
-    drafted = []
-    for _ in range(60):
-        n = length.next()
-        drafted.append(n)
-        length.observe(n, 0)
-    # A guess, a pause of 1, a guess, a pause of 2, ... up to 16 passes without one
-    assert [at for at, n in enumerate(drafted) if n] == [0, 2, 5, 10, 19, 36, 53]
-    assert set(drafted[1:]) == {0, 1}
-    length.observe(1, 1)
-    length.observe(1, 0)
-    assert [length.next(), length.next()] == [0, 1]  # once right, the pauses start small again
-
-
-def test_a_draft_is_never_longer_than_allowed() -> None:
-    length = DraftLength(2)
-    assert length.next() == 2
-    length.observe(2, 2)
-    assert length.next() == 2
+def test_nothing_is_learned_by_guessing() -> None:
+    """So a text that is guessed at and one that is not go on with the same guesses."""
+    one, other = PromptLookup(LOOP), PromptLookup(LOOP)
+    assert all(one.draft(n) == other.draft(10)[:n] for n in range(11)) and one._seen == other._seen
+    assert PromptLookup([1] * 40).draft(2) == (1, 1)
 
 
 # -- checking ----------------------------------------------------------------------------------------------------
@@ -256,7 +249,7 @@ def test_a_text_ends_within_a_draft_as_it_would_without(ends: dict[str, Any]) ->
 
 
 def test_an_end_token_within_a_draft_ends_it() -> None:
-    prompt = [1, 2, 3, 4, 5, 6, 1, 2]
+    prompt = [1, 2, 3, 4, 5, 6] * 4 + [1, 2]
     passes = Scripted([*prompt[1:], 3, 4, 5, 6, 1, 2])
     steps = list(generate(passes, prompt, temperature=0, max_new_tokens=20, eos_ids=[5], lookup=4))
     assert [step.token_id for step in steps] == [3, 4, 5]
@@ -277,7 +270,7 @@ def test_right_drafts_save_passes() -> None:
     fast, passes = scripted(6)
     assert len(passes.passes) < 0.6 * len(SCRIPT) == 0.6 * len(fast)
     wrong = [draft for draft in drafts(fast) if draft.rejected]
-    assert wrong[0].rejected[0] == 4  # what followed 1 2 3 last; the script goes on with 1
+    assert wrong[0].rejected[0] == 1  # what followed the longest run; the script goes on with 4
 
 
 def test_rejected_rows_leave_the_cache() -> None:

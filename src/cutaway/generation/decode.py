@@ -19,7 +19,7 @@ from cutaway.errors import BadInput
 from cutaway.generation.choice import Candidate, Choice, Stage, choose
 from cutaway.generation.kv_cache import KVCache
 from cutaway.generation.sampling import Sampling
-from cutaway.generation.speculative import Draft, DraftLength, PromptLookup
+from cutaway.generation.speculative import Draft, PromptLookup
 from cutaway.generation.stopping import StoppableText, StreamDecoder, stop_strings
 
 Finish = Literal["eos", "stop", "length"]
@@ -187,7 +187,7 @@ class _Decoding:
         # A draft would change what such an intervention sees, so there is none.
         drafts = lookup and not passes.needs_whole_run
         self.lookup = PromptLookup(ids) if drafts else None
-        self.draft_length = DraftLength(lookup)
+        self.longest_draft = lookup
 
     def steps(self) -> Generator[Step, None, None]:
         while self.finish is None:
@@ -214,7 +214,6 @@ class _Decoding:
                 break
         if self.cache is not None:
             self.cache.truncate(held + len(fresh) + accepted)
-        self.draft_length.observe(len(draft), accepted)
         verdict = Draft(draft, accepted) if draft else None
         return [
             Step(**step, draft=verdict, dropped=dropped if place == 0 else None) for place, step in enumerate(steps)
@@ -267,7 +266,7 @@ class _Decoding:
             return ()
         room = self.window - (len(self.ids) - self.first)
         left = self.limit - self.written - 1  # the pass settles one token more than was guessed
-        length = min(self.draft_length.next(), room, left)
+        length = min(self.longest_draft, room, left)
         return self.lookup.draft(length) if length > 0 else ()
 
     def _make_room(self) -> Dropped | None:
