@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import webbrowser
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,8 +40,15 @@ def serve(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     model: ModelOption = None,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", metavar="N", min=1, help="The most tokens of one text.")
-    ] = 1024,
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            metavar="N",
+            min=1,
+            help="The most tokens of one text.",
+            show_default="2048; 1024 with --host",
+        ),
+    ] = None,
     cache_mb: Annotated[
         int, typer.Option("--cache-mb", metavar="N", min=1, help="How much memory traces may hold.")
     ] = 512,
@@ -54,7 +62,7 @@ def serve(
     Examples:
       cutaway
       cutaway serve --model gpt2 --no-open
-      cutaway serve --port 9000 --max-tokens 2048
+      cutaway serve --port 9000 --max-tokens 4096
       cutaway serve --host 0.0.0.0
     """  # fmt: skip
     try:
@@ -75,7 +83,11 @@ def serve(
     url = address(sock, token)
     others = address_for_others(sock, token)
     allowed = tuple(allow_host or ())
-    limits = Limits(max_tokens=max_tokens, cache_bytes=cache_mb << 20)
+    limits = Limits(cache_bytes=cache_mb << 20)
+    if token is not None:
+        limits = limits.for_a_class()
+    if max_tokens is not None:
+        limits = replace(limits, max_tokens=max_tokens)
     if not is_loopback(listen):
         note(
             f"warning: listening on {listen}: whoever has the address with its token can use the model. Nothing is"
@@ -84,7 +96,7 @@ def serve(
     app = create_app(
         {loaded.name: loaded},
         default=loaded.name,
-        limits=limits if token is None else limits.for_a_class(),
+        limits=limits,
         hosts=hosts_for(listen, allowed),
         port=sock.getsockname()[1],
         any_address=listen in WILDCARDS,

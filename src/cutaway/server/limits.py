@@ -24,7 +24,7 @@ class Limits:
     once, and `requests_each` of one reader's; `models` loaded at once; `new_tokens` of one generation, and
     `writing_bytes` that all generations' caches may take."""
 
-    max_tokens: int = 1024
+    max_tokens: int = 2048
     cache_bytes: int = 512 << 20
     body_bytes: int = 8 << 20
     text_length: int = 100_000
@@ -41,7 +41,7 @@ class Limits:
     def for_a_class(self) -> Limits:
         """The same for a hundred readers and more: room for all of them, and for none of them all of it. (A browser
         opens six connections to one address.)"""
-        return replace(self, waiting=1024, waiting_each=12, requests=1024, requests_each=16)
+        return replace(self, max_tokens=min(self.max_tokens, 1024), waiting=1024, waiting_each=12, requests=1024, requests_each=16)
 
 
 READER = "cutaway.reader"
