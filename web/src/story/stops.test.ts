@@ -36,8 +36,8 @@ describe('the words follow what is chosen', () => {
     return parts.map((part) => (typeof part === 'string' ? part : 'piece' in part ? part.piece : 'count' in part ? part.count : part.value)).join('');
   };
   it('the strongest key of the row is named, the first one too where it is not set aside', async () => {
-    expect(await says('pattern', {})).toContain('attends to The with');
-    expect(await says('pattern', { aside: true })).toContain('attends to ·robots with');
+    expect(await says('pattern', {})).toContain('attends most to The with');
+    expect(await says('pattern', { aside: true })).toContain('the first piece aside, attends most to ·robots with');
   });
   it('settings of the draw are said, within forty words', async () => {
     for (const temperature of [0, 0.5]) {

@@ -43,8 +43,8 @@ export const STOPS: readonly Stop[] = [
     says: async ({ trace }) => [
       'You wrote ', { count: [...trace.manifest.text].length }, ` ${plural([...trace.manifest.text].length, 'character')}. The model will answer one question about them: which piece of text comes next? Everything between is arithmetic, and all of it is here.`,
     ],
-    question: 'What would you say comes next?',
-    todo: 'Change a word and watch the answer.',
+    question: 'Which word decides what comes next?',
+    todo: 'Change one, and watch the answer.',
   },
   {
     id: 'pieces', title: 'Pieces', open: 'pieces', inBlock: false,
@@ -68,7 +68,7 @@ export const STOPS: readonly Stop[] = [
     id: 'position', title: 'Position', open: 'rope', inBlock: true,
     says: async ({ trace, pos }) =>
       trace.model.traits.rotary
-        ? ['The vectors do not say where they stand. Here the position acts inside each block: queries and keys are turned (rotary position embedding, RoPE), ', piece(trace, pos), ' by ', { count: pos }, ` ${plural(pos, 'step')} of each angle.`]
+        ? ['The vectors do not say where they stand. Here the position acts inside each block: queries and keys, two stops on, are turned (rotary position embedding, RoPE), ', piece(trace, pos), ' by ', { count: pos }, ` ${plural(pos, 'step')} of each angle.`]
         : ['A vector does not say where it stands, so a second table is added, one row for each position: ', piece(trace, pos), ' gets row ', { count: pos }, '.'],
     question: 'What does another position change?',
     todo: 'Select one, and watch the numbers change.',
@@ -114,7 +114,7 @@ export const STOPS: readonly Stop[] = [
       const key = await strongestKey(where);
       const site = `blocks.${block}.attn.pattern`;
       const value = (await trace.site(site, { head, q_pos: pos, k_pos: key })).data[0] ?? NaN;
-      return ['Softmax turns each row of scores into shares of 1. Here ', piece(trace, pos), ' attends to ', piece(trace, key), ' with ', { value, kind: 'share', site, index: [head, pos, key] }, ' of its attention.'];
+      return ['Softmax turns each row of scores into shares of 1. Here ', piece(trace, pos), where.aside ? ', the first piece aside, attends most to ' : ' attends most to ', piece(trace, key), ' with ', { value, kind: 'share', site, index: [head, pos, key] }, ' of its attention.'];
     },
     question: 'Who attends to whom?',
     todo: 'Try the other heads.',
@@ -173,7 +173,10 @@ export function stopById(id: string | null): Stop | null {
   return STOPS.find((stop) => stop.id === id) ?? null;
 }
 
-/** What a stop sets. The head is the one that looks back most strongly at this sentence's last position. */
+/** A head that gives nearly all to one key shows the same whatever is done to its scores. */
+const NOT_ALL = 0.9;
+
+/** What a stop sets. The head is the one that looks back most strongly at this sentence's last position, and not with all it has. */
 export async function setFor(stop: Stop, trace: Trace, address: Address): Promise<Partial<Address>> {
   // learned positions stand before the blocks, turned ones inside them
   const learned = stop.id === 'position' && trace.has('pos_embed');
@@ -181,7 +184,8 @@ export async function setFor(stop: Stop, trace: Trace, address: Address): Promis
   if (!stop.inBlock || learned) return { ...change, block: null };
   if (address.block !== null) return change;
   const pos = address.pos ?? trace.nPos - 1;
-  const best = (await trace.heads(pos)).heads.find((each) => each.key !== pos);
+  const back = (await trace.heads(pos)).heads.filter((each) => each.key !== pos);
+  const best = back.find((each) => each.weight <= NOT_ALL) ?? back[0];
   return { ...change, block: best?.block ?? 0, head: best?.head ?? 0 };
 }
 
