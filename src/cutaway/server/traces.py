@@ -22,6 +22,9 @@ from cutaway.wire.frames import Ranges
 from cutaway.wire.structures import ChangeAnswer
 
 ROWS_OF_LOGITS = 16
+# A run stands beside the unchanged one, or beside another sentence's: two are held however long they are, or each
+# would push out the other.
+AT_LEAST = 2
 
 MEASURED = ("resid_pre", "attn_out", "resid_mid", "mlp_out")
 
@@ -173,7 +176,7 @@ class Traces:
             _, before = self._held.pop(held.id, (held, 0))
             self._held[held.id] = (held, size)
             self._bytes += size - before
-            while self._bytes > self._most and len(self._held) > 1:
+            while self._bytes > self._most and len(self._held) > AT_LEAST:
                 _, (_, gone) = self._held.popitem(last=False)
                 self._bytes -= gone
 
