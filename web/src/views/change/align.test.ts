@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { align, partner, type Piece } from './align';
+import { align, alignOnce, partner, type Piece } from './align';
 
 const ids = new Map<string, number>();
 function pieces(text: string): Piece[] {
@@ -15,6 +15,18 @@ function shown(a: string, b: string): string[] {
 }
 
 describe('align', () => {
+  it('is made once for two sentences, whoever asks', () => {
+    const [a, b] = [pieces('a big house'), pieces('a house')];
+    expect(alignOnce(a, b)).toEqual(align(a, b));
+    expect(alignOnce(a, b)).toBe(alignOnce(a, b));
+  });
+  it('of two long texts is found at once', () => {
+    const long = pieces(Array.from({ length: 3000 }, (_, i) => (i % 7 ? 'the' : `word${i}`)).join(' '));
+    const other = long.filter((_, i) => i % 50 !== 3);
+    const rows = align(long, other);
+    expect(rows.filter((row) => row.same).length).toBe(other.length);
+    expect(rows.filter((row) => row.b === null).length).toBe(long.length - other.length);
+  });
   it('puts what is the same side by side, and what differs opposite', () => {
     expect(shown('The robots will bring peace today', 'The robots will bring war today')).toEqual(['The=The', 'robots=robots', 'will=will', 'bring=bring', 'peace|war', 'today=today']);
   });
