@@ -110,7 +110,7 @@ export function madeUp({ rotary, gated, n, n_layer = 4, n_head = 4 }: Shape): Tr
     site, sites: (names: string[], selection: Selection, reduce: { bins: number }) => Promise.all(names.map((name) => site(name, selection, reduce))),
     parameter: (name: string, selection: Selection, reduce?: { bins: number }) => Promise.resolve(tensor(name, axesIn(weights, name), selection, reduce?.bins)),
     explain,
-    overview: () => Promise.resolve({ attn: new Float32Array(n_layer * n).fill(0.3), mlp: new Float32Array(n_layer * n).fill(0.2) }),
+    overviewAt: () => Promise.resolve({ first: 0, rows: n, attn: new Float32Array(n_layer * n).fill(0.3), mlp: new Float32Array(n_layer * n).fill(0.2) }),
     next: (position: number) => Promise.resolve({
       position, candidates: [0, 1, 2].map(candidate), n_vocab: 50, chosen: tokens[1], kept: {}, max_logit: 1, log_sum_exp: 1,
       draw: { u: 0.6, token: tokens[1], cumulative: [{ token: tokens[0], low: 0, high: 0.5 }, { token: tokens[1], low: 0.5, high: 0.75 }, { token: tokens[2], low: 0.75, high: 0.9 }] },

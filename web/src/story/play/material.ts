@@ -3,7 +3,7 @@ import { short } from '../../charts/format';
 import { readableSum } from '../../charts/sum';
 import type { ConfigAnswer, ExplainAnswer, LensAnswer, NextAnswer, SourceAnswer } from '../../protocol/types';
 import type { Tensor } from '../../trace/tensor';
-import { inBlock, type Sampling, type Trace } from '../../trace/trace';
+import { inBlock, ratioAt, type Sampling, type Trace } from '../../trace/trace';
 import { indexOfValue, longSum } from '../../views/inspector/live';
 import { keyValueHead } from '../../views/stages/attention/attention';
 import { fewerRows, sheetOf, strongestCol, type Sheet } from './sheet';
@@ -128,7 +128,7 @@ export async function loadMaterial(trace: Trace, follow: Follow): Promise<Materi
   const [tensors, parts, overview, next] = await Promise.all([
     trace.sites([...depths, ...NEEDED.map(name), ...optional.map(name)], { head, kv_head: kvHead, ...(all ? {} : { pos: list, k_pos: list }) }, { bins: CELLS }),
     trace.site(name('attn.result'), { pos }, { bins: CELLS }),
-    trace.overview(),
+    trace.overviewAt(pos),
     trace.next(pos, ASKED, follow.drawn),
   ]);
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
@@ -160,14 +160,14 @@ export async function loadMaterial(trace: Trace, follow: Follow): Promise<Materi
     const written = answers[i] && writeSum(trace, answers[i]);
     if (written) sums[each] = written;
   });
-  const per = (ratios: Float32Array): number[] => Array.from({ length: config.n_layer }, (_, i) => ratios[i * trace.nPos + pos] ?? NaN);
+  const per = (of: 'attn' | 'mlp'): number[] => Array.from({ length: config.n_layer }, (_, i) => ratioAt(overview, of, i, pos));
   return {
     pieces: positions.map((each) => ({ pos: each, id: trace.tokens[each]?.id ?? 0, display: trace.tokens[each]?.display ?? '' })),
     nPos: trace.nPos, pos, row, block, head, kvHead, config, norm: traits.norm, headNorm: traits.qk_norm,
     streams: depths.map(sheet), sites, optional: Object.fromEntries(optional.map((site) => [site, sheet(name(site))])),
     parts: sheetOf(parts, { down: 'head', rows: Array.from({ length: config.n_head }, (_, i) => i), fixed: { pos } }),
     weights: await loadWeights(trace, { head, kv_head: kvHead }, { q: sums.q?.weight, k: null, v: null, pre: sums.pre?.weight, mlp_out: sums.mlp_out?.weight }, block),
-    sums, key, next: { ...next, candidates: next.candidates.slice(0, CANDIDATES) }, added: { attn: per(overview.attn), mlp: per(overview.mlp) }, lens,
+    sums, key, next: { ...next, candidates: next.candidates.slice(0, CANDIDATES) }, added: { attn: per('attn'), mlp: per('mlp') }, lens,
     set: isSet(follow.drawn),
   };
 }
