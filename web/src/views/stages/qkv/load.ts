@@ -1,6 +1,7 @@
 /** Queries, keys and values of one head, with the weights and biases that make them, as the model declares them. */
 import type { Role } from '../../../charts/palette.svelte';
 import type { Tensor } from '../../../trace/tensor';
+import { partAround } from '../../../trace/rows';
 import { inBlock, templateOf, type Trace } from '../../../trace/trace';
 import { keyValueHead } from '../attention/attention';
 
@@ -14,8 +15,9 @@ export interface Projection {
   head: number;
   headAxis: string;
   meaning: string;
-  /** [pos, 1, d_head] */
+  /** [pos, 1, d_head]: of a long text the positions around the selected one, the first of them at `first` */
   values: Tensor;
+  first: number;
   weights: { name: string; data: Float32Array };
   bias: { name: string; data: Float32Array } | null;
   /** normalized within its head, in models that do so */
@@ -37,9 +39,11 @@ const WHICH: readonly { letter: Letter; role: Role; site: string; normed: string
   { letter: 'V', role: 'v', site: 'attn.v', normed: 'attn.v_norm' },
 ];
 
-export async function loadProjections(trace: Trace, block: number, head: number): Promise<Projections> {
+export async function loadProjections(trace: Trace, block: number, head: number, pos: number): Promise<Projections> {
   const kvHead = keyValueHead(head, trace.model.config);
-  const values = await Promise.all(WHICH.map(({ site }) => trace.site(inBlock(site, block), { head, kv_head: kvHead })));
+  const part = partAround(pos, trace.nPos);
+  const which: Record<string, string> = part ? { pos: `${part.from}:${part.to}` } : {};
+  const values = await Promise.all(WHICH.map(({ site }) => trace.site(inBlock(site, block), { head, kv_head: kvHead, ...which })));
   const rows = WHICH.map(({ site }) => trace.model.sites.find((row) => templateOf(row.template) === `blocks.{i}.${site}`));
   const of = await Promise.all(
     WHICH.map(async ({ letter, role, site, normed }, i): Promise<Projection> => {
@@ -51,7 +55,7 @@ export async function loadProjections(trace: Trace, block: number, head: number)
       const [weights, bias] = await Promise.all(names.map((name) => trace.parameter(name, { [headAxis]: own })));
       if (!weights) throw new Error(`The weights of ${letter} did not come; load the page again.`);
       return {
-        letter, role, site: inBlock(site, block), head: own, headAxis, meaning: row.meaning, values: found,
+        letter, role, site: inBlock(site, block), head: own, headAxis, meaning: row.meaning, values: found, first: part?.from ?? 0,
         weights: { name: weights.name, data: weights.data },
         bias: bias ? { name: bias.name, data: bias.data } : null,
         normed: trace.has(inBlock(normed, block)) ? inBlock(normed, block) : null,
