@@ -1,6 +1,8 @@
 /** A table as CSV (RFC 4180): numbers whole, as float32 has them, so that nothing is lost on the way. Pure. */
 
 export interface Table {
+  /** where it is not all of the picture */
+  name?: string;
   data: ArrayLike<number>;
   rows: number;
   cols: number;

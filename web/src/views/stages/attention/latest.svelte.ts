@@ -1,4 +1,6 @@
 /** The newest answer of something that is asked again whenever what it reads changes; the last one stays meanwhile. */
+import { untrack } from 'svelte';
+
 export class Latest<T> {
   value = $state.raw<T | null>(null);
   /** one sentence, or empty */
@@ -16,7 +18,8 @@ export class Latest<T> {
         return;
       }
       let current = true;
-      const waited = pause && this.value !== null ? new Promise<void>((go) => (timer = setTimeout(go, pause))) : null;
+      // its own answer is nothing that it asks for
+      const waited = pause && untrack(() => this.value) !== null ? new Promise<void>((go) => (timer = setTimeout(go, pause))) : null;
       const asked = waited ? waited.then(how) : how();
       asked.then(
         (value) => {

@@ -16,10 +16,10 @@ describe('the pattern', () => {
 
   it('ranks what a query may look at', () => {
     const row = [0.5, 0.1, 0.4, 0];
-    const scores = [1, 0, 1, low];
-    expect(ranked(row, scores, 2, false)).toMatchObject({ keys: [0, 2], most: 0.5, rest: 1, first: null, masked: 1 });
-    expect(ranked(row, scores, 2, false).restShare).toBeCloseTo(0.1);
-    expect(ranked(row, scores, 5, true)).toMatchObject({ keys: [2, 1], most: 0.4, rest: 0, first: 0.5 });
-    expect(ranked([1], [1], 5, true).keys).toEqual([0]);
+    const last = (key: number): boolean => key === 3;
+    expect(ranked(row, last, 2, false)).toMatchObject({ keys: [0, 2], most: 0.5, rest: 1, first: null, masked: 1 });
+    expect(ranked(row, last, 2, false).restShare).toBeCloseTo(0.1);
+    expect(ranked(row, last, 5, true)).toMatchObject({ keys: [2, 1], most: 0.4, rest: 0, first: 0.5 });
+    expect(ranked([1], () => false, 5, true).keys).toEqual([0]);
   });
 });

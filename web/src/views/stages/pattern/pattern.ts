@@ -6,9 +6,9 @@ export function hatching(scores: ArrayLike<number>, n: number, aside: boolean): 
 }
 
 /** The largest share beside the first key's: what the colours are stretched to. */
-export function largestBeside(data: ArrayLike<number>, n: number): number {
+export function largestBeside(data: ArrayLike<number>, n: number, rows = n): number {
   let top = 0;
-  for (let i = 0; i < n * n; i++) if (i % n !== 0) top = Math.max(top, data[i] ?? 0);
+  for (let i = 0; i < rows * n; i++) if (i % n !== 0) top = Math.max(top, data[i] ?? 0);
   return top || 1;
 }
 
@@ -26,8 +26,8 @@ export interface Ranked {
 }
 
 /** The keys that a query may look at, strongest first; the first one apart where it is set aside. */
-export function ranked(row: ArrayLike<number>, scores: ArrayLike<number>, most: number, aside: boolean): Ranked {
-  const open = Array.from({ length: row.length }, (_, key) => key).filter((key) => scores[key] !== -Infinity);
+export function ranked(row: ArrayLike<number>, masked: (key: number) => boolean, most: number, aside: boolean): Ranked {
+  const open = Array.from({ length: row.length }, (_, key) => key).filter((key) => !masked(key));
   const order = [...open].sort((a, b) => (row[b] ?? 0) - (row[a] ?? 0) || a - b);
   const apart = aside && open.length > 1 && open.includes(0);
   const others = apart ? order.filter((key) => key !== 0) : order;

@@ -1,7 +1,9 @@
 /** Everything that the scores of one head are made of. */
+import { partOf, type HeadOf, type Part } from '../../../trace/squares';
 import { matrix, type Tensor } from '../../../trace/tensor';
 import { inBlock, templateOf, type Trace } from '../../../trace/trace';
 import { keyValueHead } from '../attention/attention';
+import { FETCHED } from '../attention/long';
 
 export const STEPS = ['attn.qk', 'attn.qk_scaled', 'attn.attn_scores', 'attn.pattern'] as const;
 
@@ -37,4 +39,24 @@ export async function loadScores(trace: Trace, block: number, head: number): Pro
     trace, block, head, kvHead, q, k, steps, n: trace.nPos, tokens: trace.tokens.map((token) => token.display),
     data: steps.map((step) => matrix(step).data),
   };
+}
+
+/** A part of the four steps, with the queries and the keys that it is made of. */
+export interface PartOfProduct extends Part {
+  /** [pos, 1, d_head] */
+  queries: Tensor;
+  keys: Tensor;
+}
+
+export async function partOfProduct(of: HeadOf, q: number, k: number): Promise<PartOfProduct> {
+  const { trace, block, head } = of;
+  const [qSite, kSite] = factors(trace, block);
+  const span = (from: number): string => `${from}:${Math.min(trace.nPos, from + FETCHED)}`;
+  const [part, [queries], [keys]] = await Promise.all([
+    partOf(of, q, FETCHED, { k, cols: FETCHED }),
+    trace.passing([qSite], { head, pos: span(q) }),
+    trace.passing([kSite], { kv_head: keyValueHead(head, trace.model.config), pos: span(k) }),
+  ]);
+  if (!queries || !keys) throw new Error('The queries and keys of this head did not come; load the page again.');
+  return { ...part, queries, keys };
 }
