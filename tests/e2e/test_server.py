@@ -469,7 +469,12 @@ def test_the_process_serves_text_to_two_tabs(served: Served) -> None:
             frame = tab.get(f"/api/traces/{made['id']}/overview").content
             assert json.loads(json.dumps(read_frame(frame)[1]["next"]))["n_vocab"] == 257
         words = one.post("/api/tokenize", json={"model": "speller", "text": "ab c"}).json()
-        assert [token["text"] for token in words["tokens"]] == ["a", "b", " ", "c"]
+        assert [token["text"] for token in words["tokens"]] == ["a", "b", " ", "c"] and words["first"] == 0
+        alone = one.post("/api/tokenize", json={"model": "speller", "text": "ab c", "at": 3}).json()
+        (word,) = (each for each in words["words"] if alone["words"] == [each])
+        assert alone["tokens"] == words["tokens"][alone["first"] :][: len(word["tokens"])]
+        none = one.post("/api/tokenize", json={"model": "speller", "text": "ab c", "at": 9}).json()
+        assert none == {"tokens": [], "words": [], "first": 0}
         listed = one.get("/api/models").json()
         assert listed["default"] == "speller" and listed["models"][0]["name"] == "speller"
 

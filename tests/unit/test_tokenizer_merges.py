@@ -44,6 +44,33 @@ def test_from_bytes_to_pieces() -> None:
     assert end.whole and end.pieces[0].special and end.merges == ()
 
 
+@pytest.mark.parametrize("bos", [False, True])
+def test_one_word_of_a_long_text(bos: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a text that is too long to list all of it: the word that holds a piece, and where it begins."""
+    added = {"tokenizer.ggml.add_bos_token": bos, "tokenizer.ggml.bos_token_id": 258} if bos else {}
+    tokenizer = load_tokenizer(gguf_metadata=byte_level(**added))
+    text = "hello é<|end|> hello"
+    ids, words = tokenizer.encode(text), tokenizer.merges(text)
+    monkeypatch.setattr("cutaway.tokenizers.tokenizer.MAX_MERGES_TEXT", 9)
+    with pytest.raises(BadInput, match="merges are listed"):
+        tokenizer.merges(text)
+    seen = []
+    for at in range(len(ids)):
+        found = tokenizer.merges_at(text, at)
+        if found is None:
+            assert bos and at == 0
+            continue
+        first, word = found
+        assert first <= at and [piece.id for piece in word.pieces] == ids[first : first + len(word.pieces)]
+        if first == at:
+            seen.append(word)
+    assert seen == words
+    assert tokenizer.merges_at(text, len(ids)) is None
+    monkeypatch.setattr("cutaway.tokenizers.tokenizer.MAX_MERGES_TEXT", 4)
+    with pytest.raises(BadInput, match="the word has 5 characters"):
+        tokenizer.merges_at(text, int(bos))
+
+
 def test_whole_words_of_llama3() -> None:
     """A word that is in the vocabulary though no merges lead to it is taken as it is."""
     tokenizer = load_tokenizer(

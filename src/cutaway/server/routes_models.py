@@ -88,7 +88,7 @@ def routes(state: State) -> APIRouter:
         "/tokenize", response_model=s.TokenizeAnswer, responses=errors(404, 413), openapi_extra=TOKENIZE.openapi()
     )
     async def tokenize(request: Request) -> Response:
-        """A text's pieces, and the merges that made each."""
+        """A text's pieces, and the merges that made each. `at`: of the word that holds this piece alone."""
         asked: s.TokenizeRequest = await TOKENIZE.read(request)
         return json_response(await state.desk.do(request, lambda check: _tokenize(state, asked)))
 
@@ -130,6 +130,9 @@ def _tokenize(state: State, asked: s.TokenizeRequest) -> s.TokenizeAnswer:
     if model.tokenizer is None:
         raise BadInput("this model has no tokenizer; it works on token ids.")
     check_length(state, asked.text)
+    if asked.at is not None:
+        found = model.tokenizer.merges_at(asked.text, asked.at)
+        return tokenize_answer([], []) if found is None else tokenize_answer(found[1].pieces, [found[1]], found[0])
     tokens = model.tokenizer.tokens(model.encode(asked.text)) if asked.text else []
     return tokenize_answer(tokens, model.tokenizer.merges(asked.text) if asked.text else [])
 

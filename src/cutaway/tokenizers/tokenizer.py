@@ -202,6 +202,26 @@ class Tokenizer:
         """
         if len(text) > MAX_MERGES_TEXT:
             raise BadInput(f"the text has {len(text):,} characters; merges are listed for up to {MAX_MERGES_TEXT:,}.")
+        return [self._merges_of(word) for word in self._words(text)]
+
+    def merges_at(self, text: str, at: int) -> tuple[int, PieceMerges] | None:
+        """The same of one word, however long the text: of that which holds piece `at` of `encode(text)`, and where
+        the word begins among the pieces. None: the piece is in no word, but was put in front of the text or behind.
+        Some tokenizers cut a text into no words at all: then `MAX_MERGES_TEXT` holds.
+        """
+        first = len(self._vocabulary.prefix)
+        for word in self._words(text):
+            if first <= at < first + len(word):
+                length = sum(len(self.token(id).text) for id in word)
+                if length > MAX_MERGES_TEXT:
+                    raise BadInput(
+                        f"the word has {length:,} characters; merges are listed for up to {MAX_MERGES_TEXT:,}."
+                    )
+                return first, self._merges_of(word)
+            first += len(word)
+        return None
+
+    def _words(self, text: str) -> list[list[int]]:
         encoding = self._vocabulary.backend.encode(checked(text), add_special_tokens=False)
         words: list[list[int]] = []
         last: int | None = -1
@@ -210,13 +230,13 @@ class Tokenizer:
                 words.append([])
             words[-1].append(id)
             last = word
+        return words
+
+    def _merges_of(self, word: list[int]) -> PieceMerges:
         known = self._vocabulary
-        return [
-            piece_merges(
-                word, None if word[0] in known.added else known.merges, known.backend, self.token, known.unk_id
-            )
-            for word in words
-        ]
+        return piece_merges(
+            word, None if word[0] in known.added else known.merges, known.backend, self.token, known.unk_id
+        )
 
     @property
     def added_tokens(self) -> dict[int, tokenizers.AddedToken]:

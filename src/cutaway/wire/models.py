@@ -89,8 +89,8 @@ def _parameters(config: ModelConfig) -> list[s.ParameterRow]:
     return list(rows.values())
 
 
-def tokenize_answer(pieces: Sequence[PieceLike], words: Sequence[PieceMerges]) -> s.TokenizeAnswer:
-    return s.TokenizeAnswer([token_answer(each) for each in pieces], [_word(each) for each in words])
+def tokenize_answer(pieces: Sequence[PieceLike], words: Sequence[PieceMerges], first: int = 0) -> s.TokenizeAnswer:
+    return s.TokenizeAnswer([token_answer(each) for each in pieces], [_word(each) for each in words], first)
 
 
 def _word(word: PieceMerges) -> s.WordAnswer:

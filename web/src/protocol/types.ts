@@ -44,9 +44,11 @@ export interface InterventionSpec {
   direction?: DirectionSpec | null;
 }
 
+/** `at`: of one piece of the text, by its place; without it, of all of them. */
 export interface TokenizeRequest {
   model: string;
   text: string;
+  at?: number | null;
 }
 
 /** `text` or `ids`, one of the two. `client` and `seq`: the newest keystroke of a client wins, and work for an
@@ -195,9 +197,12 @@ export interface WordAnswer {
   whole: boolean;
 }
 
+/** All pieces and words; where one piece was asked about, the word that holds it (none, where no word does) with its
+ * pieces. `first`: the place of the first of `tokens` in the text. */
 export interface TokenizeAnswer {
   tokens: TokenAnswer[];
   words: WordAnswer[];
+  first: number;
 }
 
 /** A change that acted on an explained number, bound to its site. `shape` of its value; None where it has none. */

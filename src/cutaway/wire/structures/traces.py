@@ -76,8 +76,11 @@ class InterventionSpec:
 
 @dataclass(frozen=True)
 class TokenizeRequest:
+    """`at`: of one piece of the text, by its place; without it, of all of them."""
+
     model: str
     text: str
+    at: int | None = None
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -265,8 +268,12 @@ class WordAnswer:
 
 @dataclass(frozen=True)
 class TokenizeAnswer:
+    """All pieces and words; where one piece was asked about, the word that holds it (none, where no word does) with
+    its pieces. `first`: the place of the first of `tokens` in the text."""
+
     tokens: list[TokenAnswer]
     words: list[WordAnswer]
+    first: int = 0
 
 
 # -- answered: traces --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ const table: Record<string, TokenAnswer[]> = {
   ' zzz': [token(4, ' z'), token(5, 'zz')],
   zzz: [token(6, 'z'), token(5, 'zz')],
 };
-const tokenize = (text: string): Promise<TokenizeAnswer> => Promise.resolve({ tokens: table[text] ?? [], words: [] });
+const tokenize = (text: string): Promise<TokenizeAnswer> => Promise.resolve({ tokens: table[text] ?? [], words: [], first: 0 });
 
 describe('the row of a word', () => {
   it('is that of the word inside a sentence', async () => {

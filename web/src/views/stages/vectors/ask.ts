@@ -6,8 +6,9 @@ const client = new Client();
 const known = new Map<string, Promise<unknown>>();
 const MOST_KEPT = 64;
 
-export function tokenize(model: string, text: string): Promise<TokenizeAnswer> {
-  return once(`pieces ${model} ${text}`, () => client.post('/api/tokenize', { model, text }));
+/** `at`: of the word alone that holds this piece, however long the text. */
+export function tokenize(model: string, text: string, at: number | null = null): Promise<TokenizeAnswer> {
+  return once(`pieces ${model} ${at} ${text}`, () => client.post('/api/tokenize', { model, text, at }));
 }
 
 /** `exclude`: leave out the rows that were asked with. */
