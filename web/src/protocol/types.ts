@@ -197,8 +197,8 @@ export interface WordAnswer {
   whole: boolean;
 }
 
-/** All pieces and words; where one piece was asked about, the word that holds it (none, where no word does) with its
- * pieces. `first`: the place of the first of `tokens` in the text. */
+/** All pieces and words; where one piece was asked about, the word that holds it (none, where no word does) with
+ * its pieces. `first`: the place of the first of `tokens` in the text. */
 export interface TokenizeAnswer {
   tokens: TokenAnswer[];
   words: WordAnswer[];
