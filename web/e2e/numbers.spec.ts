@@ -5,7 +5,7 @@ import { percent } from '../src/charts/format';
 import { signedScale, type Palette } from '../src/charts/scales';
 import { readSafetensors } from '../src/protocol/safetensors';
 import type { SiteRange } from '../src/protocol/types';
-import { open, pictures, says, settled, stage, Truth, visit, written, type Cell } from './look';
+import { open, pictures, press, says, settled, stage, Truth, visit, written, type Cell } from './look';
 import { expect, test, type Machine } from './server';
 
 const TEXT = 'The robots bring peace. The robots';
@@ -90,6 +90,18 @@ test('the whole is the model’s own numbers', async ({ page, site, api, engine,
     await expect(bars.nth(i)).toContainText(percent(candidate.probability));
   }
   for (const name of HAS[machine].not) await expect(page.getByRole('button', { name, exact: true })).toHaveCount(0);
+});
+
+test('a block that is opened from the whole shows its head that looks back most strongly', async ({ page, site, api }) => {
+  const trace = await api.trace(TEXT);
+  await open(page, site, { text: TEXT });
+  await settled(page);
+  const [block, row] = [1, trace.n_pos - 1];
+  const { data } = await api.values(trace, `blocks.${block}.attn.pattern`, { q_pos: row });
+  const back = Array.from({ length: data.length / trace.n_pos }, (_, head) => Math.max(...data.slice(head * trace.n_pos + 1, head * trace.n_pos + row)));
+  await press(page.locator('.slats'), row, block);
+  await expect(page).toHaveURL(/block=1/);
+  expect(Number(new URL(page.url()).searchParams.get('head') ?? 0)).toBe(back.indexOf(Math.max(...back)));
 });
 
 test('an open block has the model’s steps and no others', async ({ page, site, api, machine, engine }) => {
