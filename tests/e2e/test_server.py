@@ -479,6 +479,20 @@ def test_the_process_serves_text_to_two_tabs(served: Served) -> None:
         assert listed["default"] == "speller" and listed["models"][0]["name"] == "speller"
 
 
+def test_a_link_to_a_long_text_is_read(served: Served) -> None:
+    def status(length: int) -> bytes:
+        host, port = served.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as sock:
+            head = (
+                f"GET /?text={'%D0%B6' * (length // 6)} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+            )
+            sock.sendall(head.encode())
+            return sock.recv(12)
+
+    assert status(25_000) == status(240_000) == b"HTTP/1.1 200"
+    assert status(1_000_000) == b"HTTP/1.1 400"  # and no more memory than that for anybody
+
+
 def test_answers_do_not_wait_for_an_acknowledgement(served: Served) -> None:
     """Nagle's algorithm would hold the second packet of each answer back for 40 ms."""
     with httpx.Client(base_url=served.url) as client:
