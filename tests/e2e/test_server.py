@@ -481,11 +481,10 @@ def test_the_process_serves_text_to_two_tabs(served: Served) -> None:
 
 def test_a_link_to_a_long_text_is_read(served: Served) -> None:
     def status(length: int) -> bytes:
-        host, port = served.url.removeprefix("http://").split(":")
+        host, port = served.url.removeprefix("http://").strip("/").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as sock:
-            head = (
-                f"GET /?text={'%D0%B6' * (length // 6)} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
-            )
+            text = "%D0%B6" * (length // 6)
+            head = f"GET /?text={text} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
             sock.sendall(head.encode())
             return sock.recv(12)
 
