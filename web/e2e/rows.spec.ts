@@ -27,8 +27,6 @@ async function tallest(page: Page): Promise<number> {
   return page.evaluate(() => Math.max(...[...document.querySelectorAll('canvas')].map((canvas) => canvas.height)));
 }
 
-test.beforeEach(({ machine }) => test.skip(machine !== 'default', 'the tiny models read fewer pieces'));
-
 test('rows of the whole come as they are scrolled to, each the engine’s number', async ({ page, site, api, engine }) => {
   test.setTimeout(120_000);
   let moved = 0;
