@@ -67,6 +67,10 @@ def test_the_largest_neurons_are_those_of_the_analysis(client: TestClient) -> No
     for each, expected in zip(answer["neurons"], found, strict=True):
         assert each["activation"] == pytest.approx(expected.activation, rel=1e-4)
         assert each["value"] == pytest.approx(expected.value, rel=1e-3, abs=1e-5)
+    wrote = client.get(f"/api/traces/{id}/neurons/largest?token=5&position=3&k=7&by=value").json()["neurons"]
+    most = largest_neurons(tiny_model(MODEL).trace(CLEAN), 5, position=3, k=7, by="value")
+    assert [(each["block"], each["neuron"]) for each in wrote] == [(e.layer, e.neuron) for e in most]
+    refusal(client.get(f"/api/traces/{id}/neurons/largest?token=5&by=name"), 422, "BadRequest")
     last = client.get(f"/api/traces/{id}/neurons/largest?token=5").json()
     assert last["position"] == 6 and last["against"] is None and len(last["neurons"]) == 20
     refusal(client.get(f"/api/traces/{id}/neurons/largest"), 422, "BadRequest")

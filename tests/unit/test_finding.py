@@ -33,6 +33,23 @@ def test_the_largest_are_the_largest(any_shape: cutaway.Model) -> None:
         assert each.value == pytest.approx(same.value, rel=1e-3, abs=1e-5)
 
 
+def test_by_value_those_that_wrote_most(any_shape: cutaway.Model) -> None:
+    trace = any_shape.trace(some_ids(7))
+    found = largest_neurons(trace, 5, k=3 * 48, position=3, by="value")
+    wrote = [abs(each.value) for each in found]
+    assert len(found) == 3 * 48 and wrote == sorted(wrote, reverse=True)
+    for layer in range(3):
+        own = attribute_neurons(trace, layer, 5, k=48, position=3).neurons
+        here = {each.neuron: each for each in found if each.layer == layer}
+        assert len(here) == 48
+        for each in own:
+            assert here[each.neuron].value == pytest.approx(each.value, rel=1e-3, abs=1e-5)
+            assert here[each.neuron].activation == pytest.approx(each.activation, rel=1e-5)
+    few = largest_neurons(trace, 5, k=4, position=3, by="value")
+    assert few == found[:4]
+    assert [each.neuron for each in few] != [each.neuron for each in largest_neurons(trace, 5, k=4, position=3)]
+
+
 def test_against_another_token_and_at_the_end() -> None:
     trace = tiny_model("gpt2").trace(some_ids(7))
     lead = largest_neurons(trace, 5, against=9)

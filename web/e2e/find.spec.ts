@@ -11,7 +11,10 @@ const TEXT = 'The robots bring peace. The robots';
 interface Found {
   token: number;
   heads: number[][];
-  neurons: [block: number, neuron: number, activation: number][];
+  logit: number;
+  attn: number[];
+  mlp: number[];
+  neurons: [block: number, neuron: number, activation: number, wrote: number][];
   habits: Record<string, number[][]> & { seed: number; n_sequences: number; length: number };
 }
 
@@ -126,20 +129,41 @@ it('heads follow the candidate and the position that are chosen', async ({ page,
   await expect(panel(page).getByLabel('Candidate', { exact: true })).toHaveValue(String(rare));
 });
 
-it('neurons: the largest of all blocks, and a click pins the one that was chosen', async ({ page, site, found }) => {
+it('which part: attention, MLPs and the rest come to the logit, and lead to what each block did', async ({ page, site, found }) => {
+  await start(page, site);
+  const listed = await read(rows(page, 'Which part'));
+  const sum = (values: number[]): number => values.reduce((all, value) => all + value, 0);
+  const wanted = [sum(found.attn), sum(found.mlp), found.logit - sum(found.attn) - sum(found.mlp)];
+  expect(listed.map((row) => row.text.split(/[+−]/)[0]?.trim())).toEqual(['attention', 'MLPs', 'the rest']);
+  const near = 2e-4 * Math.max(1, Math.abs(found.logit), ...wanted.map(Math.abs));
+  for (const [i, row] of listed.entries()) expect(Math.abs(row.value - (wanted[i] ?? NaN))).toBeLessThanOrEqual(near);
+  const cents = (text: string): number => Math.round(100 * Number((/[+−]?[\d.]+$/.exec(text.trim())?.[0] ?? '').replace('−', '-')));
+  const total = await panel(page).getByRole('region', { name: 'Which part' }).locator('h3 .num').innerText();
+  expect(sum(listed.map((row) => cents(row.text)))).toBe(cents(total));
+  await rows(page, 'Which part').first().click();
+  await stage(page, 'did');
+});
+
+it('neurons: those that wrote most, with how strongly they fire, and a click pins the one that was chosen', async ({ page, site, api, found }) => {
+  const { trace } = await Truth.of(api, TEXT);
+  const n_pos = trace.n_pos - 1;
   await start(page, site, { find: 'neurons' });
-  const listed = await read(rows(page, 'Largest neurons'));
+  const listed = await read(rows(page, 'Neurons that wrote most'));
   expect(listed).toHaveLength(12);
-  const { n_pos } = { n_pos: listed[0]?.index[0] ?? 0 };
   for (const [i, row] of listed.entries()) {
-    const [block, neuron, activation] = found.neurons[i] ?? [];
+    const [block, neuron] = row.index;
+    const own = found.neurons.find((each) => each[0] === block && each[1] === neuron);
+    const [, , activation = NaN, wrote = NaN] = own ?? [];
     expect(row.text.startsWith(`${block}.${neuron}`), `${row.text} is neuron ${block}.${neuron}`).toBe(true);
-    expect(row.index).toEqual([n_pos, neuron]);
-    expect(Math.abs(row.value - (activation ?? NaN))).toBeLessThanOrEqual(1e-5 * Math.abs(activation ?? 1));
-    expect(row.text).toContain(short(row.value));
+    const near = 2e-4 * Math.abs(found.neurons[0]?.[3] ?? 1);
+    expect(Math.abs(row.value - wrote)).toBeLessThanOrEqual(near);
+    // the order is that of what they wrote: equal but for rounding, where two are that close
+    expect(Math.abs(Math.abs(row.value) - Math.abs(found.neurons[i]?.[3] ?? NaN))).toBeLessThanOrEqual(near);
+    expect(row.text).toContain(signed(row.value));
+    expect(row.says).toContain(`fires with ${short(activation)}`);
   }
-  const [block, neuron] = found.neurons[1] ?? [];
-  await rows(page, 'Largest neurons').nth(1).click();
+  const [block, neuron] = listed[1]?.index ?? [];
+  await rows(page, 'Neurons that wrote most').nth(1).click();
   await stage(page, 'mlp');
   expect([at(page, 'block'), at(page, 'open'), at(page, 'pin')]).toEqual([String(block), 'mlp', `blocks.${block}.mlp.post:${n_pos},${neuron}`]);
   await expect(page.getByRole('complementary', { name: 'Where this number comes from' }).locator('.value')).toHaveAttribute('data-index', `${n_pos},${neuron}`);

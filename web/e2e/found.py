@@ -1,7 +1,8 @@
 """`python web/e2e/found.py TEXT [MODEL]`: what the engine itself finds, for the browser tests to compare with.
 
-JSON on stdout: for the likeliest token after the last position what each head added, [block][head]; the strongest
-neurons, [block, neuron, activation]; each head's habits.
+JSON on stdout: for the likeliest token after the last position its logit, and what each block's attention and MLP
+added to it; what each head added, [block][head]; the neurons that wrote most, [block, neuron, activation, written];
+each head's habits.
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ from __future__ import annotations
 import json
 import sys
 
-import numpy as np
-
 import cutaway
-from cutaway.analysis.attribution import attribute_logit
+from cutaway.analysis.attribution import attribute_logit, attribute_neurons
 from cutaway.analysis.detectors import detect_heads
 
 if __name__ == "__main__":
@@ -20,14 +19,19 @@ if __name__ == "__main__":
     model = cutaway.load(*name)
     trace = model.trace(text)
     token = int(trace.logits(-1).argmax())
-    fired = np.stack([trace[f"blocks.{i}.mlp.post"][-1] for i in range(model.config.n_layer)])
-    order = np.argsort(-np.abs(fired), axis=None, kind="stable")[:20]
+    sum_of = attribute_logit(trace, token)
+    wrote = [
+        [i, each.neuron, each.activation, each.value]
+        for i in range(model.config.n_layer)
+        for each in attribute_neurons(trace, i, token, k=20).neurons
+    ]
     found = {
         "token": token,
-        "heads": attribute_logit(trace, token).heads.tolist(),
-        "neurons": [
-            [int(i), int(j), float(fired[i, j])] for i, j in zip(*np.unravel_index(order, fired.shape), strict=True)
-        ],
+        "logit": sum_of.logit,
+        "attn": sum_of.attn.tolist(),
+        "mlp": sum_of.mlp.tolist(),
+        "heads": sum_of.heads.tolist(),
+        "neurons": sorted(wrote, key=lambda each: -abs(each[3]))[:20],
         "habits": detect_heads(model).to_dict(),
     }
     print(json.dumps(found))

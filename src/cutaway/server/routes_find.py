@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -85,15 +85,19 @@ def routes(state: State) -> APIRouter:
         position: Position = -1,
         against: OtherId = None,
         k: Count = 20,
+        by: Annotated[
+            Literal["activation", "value"],
+            Query(description="order: by how strongly they fire, or by what they wrote, up or down"),
+        ] = "activation",
     ) -> Response:
-        """The neurons of all blocks with the largest activations at a position, and what each wrote to a token's
-        logit (or to its lead over `against`)."""
+        """The neurons of all blocks that fire most at a position (`by=value`: that wrote most to a token's logit),
+        and what each wrote to it (or to its lead over `against`)."""
         held = state.traces.get(id)
         row = row_of(held.trace, position)
         found = await state.desk.do(
             request,
             lambda check: largest_answer(
-                largest_neurons(watched(held.trace, check), token, k=k, position=row, against=against),
+                largest_neurons(watched(held.trace, check), token, k=k, position=row, against=against, by=by),
                 held.model.token,
                 position=row,
                 token=token,

@@ -511,7 +511,7 @@ export interface LargestNeuron {
   value: Num;
 }
 
-/** The neurons of all blocks with the largest |activation| at `position`, largest first. */
+/** The neurons of all blocks with the largest |activation|, or |value|, at `position`, largest first. */
 export interface LargestNeuronsAnswer {
   position: number;
   token: TokenAnswer;

@@ -170,9 +170,9 @@ export class Trace {
     );
   }
 
-  /** The neurons with the largest |activation| of all blocks at a position, and what each wrote to a token's logit. */
-  largestNeurons(position: number, token: number, k = 20): Promise<LargestNeuronsAnswer> {
-    return this.ask('neurons/largest', { position, token, k });
+  /** The neurons of all blocks that wrote most to a token’s logit at a position, up or down. */
+  writingNeurons(position: number, token: number, k = 20): Promise<LargestNeuronsAnswer> {
+    return this.ask('neurons/largest', { position, token, k, by: 'value' });
   }
 
   /** Each head's habits on random tokens: of the model, not of this text. */

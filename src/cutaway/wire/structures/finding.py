@@ -69,7 +69,7 @@ class LargestNeuron:
 
 @dataclass(frozen=True)
 class LargestNeuronsAnswer:
-    """The neurons of all blocks with the largest |activation| at `position`, largest first."""
+    """The neurons of all blocks with the largest |activation|, or |value|, at `position`, largest first."""
 
     position: int
     token: TokenAnswer

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AttributionAnswer, TokenAnswer } from '../../protocol/types';
 import type { Tensor } from '../../trace/tensor';
-import { byHabit, HABITS, headsByEffect, likelyFirst, positionsOf, strongestKey } from './find';
+import { byHabit, HABITS, headsByEffect, inAll, likelyFirst, positionsOf, strongestKey } from './find';
 
 const part = (kind: string, block: number | null, head: number | null, value: number | null) => ({ name: '', kind, block, head, value });
 
@@ -24,6 +24,13 @@ describe('heads by effect', () => {
     expect(named(added)).toEqual(['1.0']);
     expect(named(took)).toEqual(['0.1']);
   });
+});
+
+it('a logit in three, closing as printed', () => {
+  const { parts, total } = inAll({ logit: 12.345, blocks: [{ block: 0, attn: -1.004, mlp: 8.006 }, { block: 1, attn: 0.5, mlp: 4.333 }] });
+  expect(parts.map((part) => [part.name, part.shown])).toEqual([['attention', '−0.50'], ['MLPs', '+12.34'], ['the rest', '+0.51']]);
+  expect(total).toBe('12.35');
+  expect(parts.map((part) => part.value).reduce((a, b) => a + b)).toBeCloseTo(12.345, 12);
 });
 
 describe('the key that a head looks at', () => {

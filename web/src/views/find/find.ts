@@ -1,4 +1,5 @@
 /** What the Find panel computes: order, and which pieces are meant. Every number is the server's. */
+import { minus } from '../../charts/format';
 import type { AttributionAnswer, AttributionPart, TokenAnswer } from '../../protocol/types';
 import type { Tensor } from '../../trace/tensor';
 
@@ -13,6 +14,30 @@ export function headsByEffect(answer: AttributionAnswer, most: number, least: nu
     added: heads.filter((part) => part.value > 0).slice(0, most),
     took: heads.filter((part) => part.value < 0).slice(-least).reverse(),
     total: heads.length,
+  };
+}
+
+export interface Share {
+  name: string;
+  value: number;
+  shown: string;
+}
+
+/** A logit in three: what attention and what the MLPs wrote in all blocks, and the rest (embedding, the last norm's offset). Closes
+ * as printed. */
+export function inAll(answer: Pick<AttributionAnswer, 'blocks' | 'logit'>): { parts: Share[]; total: string } {
+  const sum = (part: 'attn' | 'mlp'): number => answer.blocks.reduce((all, block) => all + (block[part] ?? NaN), 0);
+  const [logit, attention, mlps] = [answer.logit ?? NaN, sum('attn'), sum('mlp')];
+  const cents = [attention, mlps].map((value) => Math.round(100 * value));
+  const total = Math.round(100 * logit);
+  const write = (each: number): string => minus((each / 100).toFixed(2).replace(/^-(0\.00)$/, '$1'));
+  const part = (name: string, value: number, each: number): Share => ({ name, value, shown: `${each > 0 ? '+' : ''}${write(each)}` });
+  return {
+    parts: [
+      part('attention', attention, cents[0] ?? NaN), part('MLPs', mlps, cents[1] ?? NaN),
+      part('the rest', logit - attention - mlps, total - (cents[0] ?? NaN) - (cents[1] ?? NaN)),
+    ],
+    total: write(total),
   };
 }
 
