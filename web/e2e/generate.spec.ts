@@ -165,6 +165,37 @@ test('what is kept: a run reads one position and computes the others no more', a
   expect(Math.abs(Number(number) * { bytes: 1, kB: 1e3, MB: 1e6 }[unit as 'kB'] / bytes - 1)).toBeLessThan(0.06);
 });
 
+test('after Back from a run its pieces stand there, and a click takes them again', async ({ page, site }) => {
+  await start(page, site, { temperature: 0 });
+  await run(page, 40);
+  const written = await ids(pieces(page));
+  await page.goBack();
+  await expect.poll(() => at(page, 'written')).toBeNull();
+  await ready(page);
+  await expect(panel(page).locator('.card')).toHaveText('Taken back. Click a grey piece to take it again.');
+  await expect(panel(page).locator('.ahead')).toHaveCount(written.length);
+  expect(await panel(page).locator('.strip').evaluate((strip) => strip.scrollTop)).toBe(0);
+  await pieces(page).nth(2).click();
+  await expect.poll(() => at(page, 'written')).toBe('3');
+});
+
+test('a reload while it writes loses nothing but the last moment', async ({ page, site, model, machine }) => {
+  test.skip(machine !== 'default', 'a tiny model has written all before a reload can be asked for');
+  await start(page, site, { seed: 11 });
+  await panel(page).getByRole('button', { name: 'Run', exact: true }).click();
+  await expect.poll(() => Number(at(page, 'written')), { timeout: SLOW, intervals: [20] }).toBeGreaterThan(5);
+  await expect(panel(page).getByRole('button', { name: 'Pause', exact: true })).toBeVisible();
+  await page.reload();
+  await ready(page);
+  const shown = await ids(pieces(page));
+  expect(shown).toHaveLength(Number(at(page, 'written')));
+  expect(shown.length).toBeGreaterThan(5);
+  expect(shown).toEqual(writes(model, { text: TEXT, settings: { seed: 11, max_new_tokens: shown.length } }).map((step) => step.token));
+  await page.goBack();
+  await expect.poll(() => at(page, 'text')).toBe(TEXT);
+  expect(at(page, 'written')).toBeNull();
+});
+
 test('a full window: the oldest leave, and the pieces stay the engine’s, paused anywhere', async ({ page, site, model }) => {
   await start(page, site, { seed: 5, window: 24 });
   await run(page, 12);

@@ -31,6 +31,8 @@ export class Page {
   draft = $state('');
   private readonly past: Past;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** the window's address is ahead of the page's: pieces that are being written */
+  private ahead = false;
 
   constructor(
     client?: Client,
@@ -92,6 +94,7 @@ export class Page {
   /** Listens to Back, and asks for the first trace. Gives the way to stop. */
   start(): () => void {
     const back = (): void => {
+      this.ahead = false;
       this.address = parseAddress(this.window.location.search);
       this.draft = this.address.text;
       this.past.visited(formatAddress(this.address), performance.now());
@@ -116,7 +119,10 @@ export class Page {
     if (before === after) return;
     this.past.note(after, how, performance.now());
     const url = this.window.location.pathname + after;
-    if (how === 'push') this.window.history.pushState(null, '', url);
+    // what was ahead has had its step of Back
+    const push = how === 'push' && !this.ahead;
+    this.ahead = false;
+    if (push) this.window.history.pushState(null, '', url);
     else this.window.history.replaceState(null, '', url);
     if (change.text !== undefined || change.model !== undefined || change.changes !== undefined) void this.ask();
   }
@@ -135,6 +141,7 @@ export class Page {
     const found = this.past.step(by);
     if (found === null) return;
     const asked = runOf(this.address);
+    this.ahead = false;
     this.address = parseAddress(found);
     this.draft = this.address.text;
     this.window.history.replaceState(null, '', this.window.location.pathname + found);
@@ -165,6 +172,15 @@ export class Page {
     this.draft = text;
     clearTimeout(this.timer);
     this.go({ text, ids, written, pin: this.weights(), pos: null, token: null });
+  }
+
+  /** Pieces that are being written, for a reload to find: in the window's address alone, since the page follows when they are all
+   * there. The first time is a step of Back, which `wrote` then takes over. */
+  writes(text: string, ids: number[], written: number): void {
+    const url = this.window.location.pathname + formatAddress({ ...this.address, text, ids, written, pin: this.weights(), pos: null, token: null });
+    if (this.ahead) this.window.history.replaceState(null, '', url);
+    else this.window.history.pushState(null, '', url);
+    this.ahead = true;
   }
 
   private typed(text: string): Partial<Address> {

@@ -3,9 +3,10 @@ import { Client } from '../protocol/client';
 import { Page } from './page.svelte';
 
 /** A page at an address, in a window so wide, whose server never answers. */
-function pageAt(search: string, narrow = false): Page {
+function pageAt(search: string, narrow = false, seen: string[] = []): Page {
   const window = {
-    location: { search, pathname: '/' }, history: { pushState: () => undefined, replaceState: () => undefined },
+    location: { search, pathname: '/' },
+    history: { pushState: (_: unknown, __: string, url: string) => seen.push(`push ${url}`), replaceState: (_: unknown, __: string, url: string) => seen.push(`replace ${url}`) },
     matchMedia: () => ({ matches: narrow }), addEventListener: () => undefined, removeEventListener: () => undefined,
   } as unknown as Window & typeof globalThis;
   const client = new Client({ fetch: (() => new Promise(() => undefined)) as unknown as typeof fetch });
@@ -30,6 +31,23 @@ describe('Esc goes up one step at a time', () => {
     page.up();
     expect([page.address.panel, page.address.pin.length]).toEqual([null, 1]);
   });
+});
+
+it('what is being written is in the window’s address along the way, as one step of Back', () => {
+  const seen: string[] = [];
+  const page = pageAt('?text=a', false, seen);
+  page.writes('a b', [1, 2], 1);
+  page.writes('a b c', [1, 2, 3], 2);
+  // the page itself follows at the end
+  expect([page.address.text, page.address.written]).toEqual(['a', 0]);
+  page.wrote('a b c d', null, 3);
+  page.go({ block: 1 });
+  expect(seen).toEqual([
+    'push /?text=a+b&written=1&ids=1,2', 'replace /?text=a+b+c&written=2&ids=1,2,3', 'replace /?text=a+b+c+d&written=3', 'push /?text=a+b+c+d&block=1&written=3',
+  ]);
+  page.undo();
+  page.undo();
+  expect(page.address.text).toBe('a');
 });
 
 describe('panels', () => {

@@ -16,6 +16,8 @@ export const LOOKUP = 8;
 /** a run pauses by itself after so many pieces */
 export const AT_ONCE = 200;
 const TOLD = 20;
+/** milliseconds between two addresses of a run: browsers refuse more than a few a second */
+const KEEP_EVERY = 500;
 const KEPT_TREES = 8;
 
 export class Writing {
@@ -98,6 +100,7 @@ export class Writing {
     const began = performance.now();
     let said = page.draft;
     let elsewhere = false;
+    let last = began;
     try {
       for await (const { event, data } of page.session.client.events<GenerateStart | StepAnswer | GenerateEnd>('/api/generate', request, own.signal)) {
         // somebody wrote in the input, or went elsewhere: what they wrote counts
@@ -108,7 +111,13 @@ export class Writing {
         this.tree = write(this.tree, step, by, left);
         left = 0;
         page.draft = said = textTo(this.tree, this.tree.at, window);
-        this.pace = { pieces: came.length, seconds: (performance.now() - began) / 1000 };
+        const now = performance.now();
+        this.pace = { pieces: came.length, seconds: (now - began) / 1000 };
+        if (now - last >= KEEP_EVERY) {
+          last = now;
+          const { at } = this.tree;
+          page.writes(said, windowTo(this.tree, at, window).map((token) => token.id), indexAfter(this.tree, at));
+        }
       }
     } catch (error) {
       if (!isAbort(error)) this.error = sentence(error);
