@@ -166,6 +166,12 @@ it('the pinned cell of a pattern is set; a score goes through the softmax again'
   const cell = await press(picture, 6, 3);
   expect(cell.index).toEqual([1, 6, 3]);
   await expect(panel(page).locator('.says .num')).toHaveText(percent(cell.value));
+  // the pattern stays in sight: here a cell is chosen for the form, not to be looked into
+  expect(at(page, 'pin')).not.toBeNull();
+  await expect(page.locator('.inspector')).toHaveCount(0);
+  await choose(page, 'part');
+  await expect(page.locator('.inspector')).toHaveCount(1);
+  await choose(page, 'cell');
   await panel(page).getByRole('spinbutton', { name: 'Value' }).fill('0.75');
   await panel(page).getByRole('button', { name: 'Change the cell' }).click();
   await expect(list(page)).toHaveText([/head 1 of block 1: share of .* \(3\) for .* \(6\) = 0\.75/]);
@@ -196,7 +202,7 @@ it('a direction: one word’s rows less another’s, added at a place', async ({
   await expect(panel(page).getByRole('button', { name: 'Add it' })).toBeDisabled();
   await panel(page).getByLabel('toward').fill('war');
   await panel(page).getByLabel('away from').fill('peace');
-  await panel(page).getByRole('spinbutton', { name: 'times' }).fill('7.5');
+  await panel(page).getByRole('spinbutton', { name: 'strength' }).fill('7.5');
   await panel(page).getByRole('spinbutton', { name: 'before block' }).fill('1');
   await panel(page).getByRole('button', { name: 'Add it' }).click();
   await settled(page);
@@ -214,15 +220,15 @@ it('a direction: one word’s rows less another’s, added at a place', async ({
 
 it('another sentence’s value is put in; the Python that is shown does the same', async ({ page, site, api, model, engineChanged }) => {
   await start(page, site, { switches: 'change-sentence', pos: 3 });
+  // answered as it is typed
   await panel(page).getByRole('textbox', { name: 'Another sentence' }).fill(OTHER);
-  await page.keyboard.press('Enter');
   await expect(panel(page).getByRole('button', { name: 'Put it in' })).toBeVisible({ timeout: SLOW });
   await panel(page).getByRole('spinbutton', { name: 'block' }).fill('1');
   await panel(page).getByRole('combobox', { name: 'Position in the other sentence' }).selectOption('4');
   await panel(page).getByRole('button', { name: 'Put it in' }).click();
   expect(changes(page)).toEqual([{ action: 'patch', site: 'blocks.1.resid_pre', selection: { pos: 3 }, source: { text: OTHER, pos: 4 } }]);
   const { n_pos } = await api.trace(TEXT);
-  await expect(list(page)).toHaveText([/what enters block 1 at .* \(3\) as in “.*”, position 4/]);
+  await expect(list(page)).toHaveText([/the stream into block 1 at .* \(3\) as in “.*”, position 4/]);
   await page.locator('.whole [role=option]').nth(n_pos - 1).click();
   await heldToTheEngine(page, engineChanged, n_pos - 1);
 

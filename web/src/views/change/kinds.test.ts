@@ -84,7 +84,7 @@ describe('words', () => {
     ['queries and keys not turned in every block', { action: 'skip', site: 'blocks.*.attn.rot_*' }],
     ['no position vectors', { action: 'zero', site: 'pos_embed' }],
     ['head 2 of block 3: share of  peace (3) for  bring (2) = 0.5', { action: 'set', site: 'blocks.3.attn.pattern', selection: { head: 2, q_pos: 2, k_pos: 3 }, value: 0.5 }],
-    ['what enters block 4 at  bring (2) as in “x y”, position 1', patched('resid_pre', 4, 2, 'x y', 1)],
+    ['the stream into block 4 at  bring (2) as in “x y”, position 1', patched('resid_pre', 4, 2, 'x y', 1)],
     ['3 × ( peace −  war) added before block 4', added(4, null, { plus: [7], minus: [9], scale: 3 })],
     ['3 ×  peace added before block 4 at position 9, which this sentence does not have', added(4, 9, { plus: [7], minus: [], scale: 3 })],
     // what the panel does not offer is still told, as it is spelled

@@ -18,7 +18,7 @@ export interface Known {
 const PARTS: Record<string, string> = {
   'attn.z': 'attention', 'attn.result': 'attention', attn_out: 'attention', mlp_out: 'MLP',
 };
-const STREAM: Record<string, string> = { resid_pre: 'what enters', attn_out: 'the attention of', mlp_out: 'the MLP of' };
+const STREAM: Record<string, string> = { resid_pre: 'the stream into', attn_out: 'the attention of', mlp_out: 'the MLP of' };
 
 export function wordsOf(change: Change, known: Known): Said[] {
   return told(change, known) ?? [formatChange(change)];
