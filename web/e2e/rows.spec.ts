@@ -1,5 +1,6 @@
 /** A long text: only the rows in sight are there, and wherever one goes they are the engine's. */
 import type { Locator, Page } from '@playwright/test';
+import { short } from '../src/charts/format';
 import { open, settled } from './look';
 import { expect, test } from './server';
 
@@ -64,9 +65,15 @@ test('rows of the whole come as they are scrolled to, each the engine’s number
     expect(await tallest(page)).toBeLessThan(TALLEST);
     expect(moved - before).toBeLessThan(MOST_BYTES);
   }
-  // the table has all positions
+  // the table has all positions, those in sight in the document
   await whole.getByRole('button', { name: 'as table' }).click();
-  await expect(whole.getByRole('region', { name: /^Attention adds/ }).getByRole('row')).toHaveCount(n + 1, { timeout: 30_000 });
+  const table = whole.getByRole('region', { name: /^Attention adds/ });
+  await expect(table.getByRole('table')).toHaveAttribute('aria-rowcount', String(n + 1), { timeout: 30_000 });
+  await table.evaluate((element) => element.scrollTo(0, element.scrollHeight));
+  const last = table.getByRole('row').filter({ has: page.getByRole('rowheader', { name: tokens[n - 1] ?? '', exact: true }) }).last();
+  await expect(last).toHaveAttribute('aria-rowindex', String(n + 1));
+  const length = async (name: string): Promise<number> => Math.hypot(...(await api.values(trace, `blocks.17.${name}`, { pos: n - 1 })).data);
+  await expect(last.getByRole('cell').nth(17)).toHaveText(short((await length('attn_out')) / (await length('resid_pre'))));
 });
 
 test('by keys: to the last row and its number, and up through the pieces', async ({ page, site, engine }) => {
