@@ -128,13 +128,11 @@ export class Looking<A extends Part> {
     return spot && spot.query < this.n && spot.key < this.n ? spot : null;
   }
 
-  /** The pointer (or keys) in the picture of the whole; null: it left. */
-  inWhole(spot: Spot | null): void {
-    if (spot) this.at(spot);
-    else if (this.given.pinned()) {
-      this.taken = null;
-      this.spot = null;
-    }
+  /** The pointer left the picture of the whole. */
+  leave(): void {
+    if (!this.given.pinned()) return;
+    this.taken = null;
+    this.spot = null;
   }
 
   /** The pointer (or keys) in the magnified part. */
@@ -145,7 +143,7 @@ export class Looking<A extends Part> {
     else if (pinned && this.taken && holds(this.taken, pinned)) this.spot = null;
   }
 
-  /** Looks at a cell, as if it had been pointed at. */
+  /** Looks at a cell: one that is pointed at in the picture of the whole, or that something is said of. */
   at(spot: Spot): void {
     this.taken = around(spot, this.given.size(), this.n);
     this.spot = spot;
