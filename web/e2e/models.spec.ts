@@ -133,7 +133,7 @@ it('a path is opened and runs; a wrong one is refused in a sentence', async ({ p
   await expect(panel(page).locator('[data-cost=total]')).toHaveText(amount(n_params));
 });
 
-it('bringing a model shows why it did not come', async ({ page, site }) => {
+it('downloading a model shows why it did not come', async ({ page, site }) => {
   // the hub is another machine: what the server would say is said here
   await page.route('**/api/models/pull', (route) => route.fulfill({
     contentType: 'text/event-stream',
@@ -142,7 +142,7 @@ it('bringing a model shows why it did not come', async ({ page, site }) => {
   await start(page, site);
   await panel(page).getByText('Another model').click();
   const asked = page.waitForRequest('**/api/models/pull');
-  await panel(page).getByRole('button', { name: 'Bring GPT-2 small' }).click();
+  await panel(page).getByRole('button', { name: 'Download GPT-2 small' }).click();
   expect((await asked).postDataJSON()).toEqual({ name: 'gpt2' });
   await expect(panel(page).getByRole('alert')).toHaveText('the hub did not answer.');
 });

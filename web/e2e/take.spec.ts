@@ -12,9 +12,9 @@ const PATTERN = { text: TEXT, block: 1, head: 0, open: 'pattern' };
 const [GROUND, SHARE] = ['rgb(251, 250, 247)', 'rgb(75, 42, 134)'];
 
 async function menu(scope: Locator): Promise<Locator> {
-  const button = scope.getByRole('button', { name: /^Take / }).first();
+  const button = scope.getByRole('button', { name: /^Download / }).first();
   if ((await button.getAttribute('aria-expanded')) !== 'true') await button.click();
-  const list = scope.getByRole('group', { name: /^Take / });
+  const list = scope.getByRole('group', { name: /^Download / });
   await expect(list).toBeVisible();
   return list;
 }
@@ -67,7 +67,7 @@ test('a pattern as SVG: a real rectangle for each cell in the colour of its numb
   for (const token of truth.trace.tokens) expect(found.texts).toContain(token.display);
   expect(found.texts.join(' ')).toMatch(/block 1, head 0/);
   expect(found.texts).toContain('100%');
-  expect(found.texts.join(' ')).not.toMatch(/take|as table/);
+  expect(found.texts.join(' ')).not.toMatch(/download|as table/);
   for (const rect of found.rects) expect(rect.x + rect.width).toBeLessThan(found.width);
   expect(svg).toContain(`“${TEXT}”`);
 });
@@ -156,10 +156,10 @@ test('a link, by keys alone; Esc closes the menu and nothing else; axe', async (
   await open(page, site, PATTERN);
   const pane = await stage(page, 'pattern');
   await settled(page);
-  const button = pane.getByRole('button', { name: /^Take / }).first();
+  const button = pane.getByRole('button', { name: /^Download / }).first();
   await button.focus();
   await page.keyboard.press('Enter');
-  const list = pane.getByRole('group', { name: /^Take / });
+  const list = pane.getByRole('group', { name: /^Download / });
   await expect(list.getByRole('button').first()).toBeFocused();
   const { violations } = await new AxeBuilder({ page }).include('[data-stage=pattern]').analyze();
   expect(violations.filter((each) => each.impact === 'serious' || each.impact === 'critical').map((each) => each.id)).toEqual([]);

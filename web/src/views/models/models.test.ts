@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelCosts, ParameterTableRow, TokenAnswer } from '../../protocol/types';
-import { amount, bytes, lengthsOf, roomsOf, sameEnd, spansOf, squaresOf, surpriseOf } from './models';
+import { amount, bytes, lengthsOf, roomsOf, sameEnd, spansOf, squaresOf, storedAs, surpriseOf } from './models';
 
 const row = (part: string, name: string, total: number): ParameterTableRow => ({ part, name, total }) as ParameterTableRow;
 const piece = (text: string, special = false): TokenAnswer => ({
@@ -12,6 +12,12 @@ describe('sizes', () => {
   it('are written with three digits and a unit', () => {
     expect([bytes(96_576_768), bytes(999_960_000), bytes(1080), bytes(12)]).toEqual(['96.6 MB', '1.00 GB', '1.08 KB', '12 bytes']);
     expect([amount(134_515_008), amount(175_181_291_520), amount(25_344), amount(999_999_999)]).toEqual(['135 million', '175 billion', '25,344', '1.00 billion']);
+  });
+
+  it('how weights are stored is said of a name that tells', () => {
+    expect(['SmolLM2 135M Instruct (Q4_1)', 'x.Q8_0', 'GPT-2 small', 'm-IQ2_XS.gguf'].map(storedAs)).toEqual([
+      'Q4_1: each weight rounded to 4 bits', 'Q8_0: each weight rounded to 8 bits', '', 'IQ2_XS: each weight rounded to 2 bits',
+    ]);
   });
 
   it('lengths end at the context, and none comes twice', () => {

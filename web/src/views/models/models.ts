@@ -23,6 +23,12 @@ function inUnits(value: number, units: readonly (readonly [number, string])[]): 
   return found ? `${short(value / found[0])} ${found[1]}` : null;
 }
 
+/** What a name such as "… (Q4_1)" says of how the weights are stored; '' where it says nothing. */
+export function storedAs(name: string): string {
+  const [, format, bits] = /\b((?:I?Q)(\d)_\w+)\b/.exec(name) ?? [];
+  return format ? `${format}: each weight rounded to ${bits} bits` : '';
+}
+
 /** Eight lengths, evenly apart, up to the whole context. */
 export function lengthsOf(context: number, steps = 8): number[] {
   return [...new Set(Array.from({ length: steps }, (_, i) => Math.max(1, Math.round((context * (i + 1)) / steps))))];
