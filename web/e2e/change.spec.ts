@@ -223,6 +223,10 @@ it('another sentence’s value is put in; the Python that is shown does the same
   // answered as it is typed
   await panel(page).getByRole('textbox', { name: 'Another sentence' }).fill(OTHER);
   await expect(panel(page).getByRole('button', { name: 'Put it in' })).toBeVisible({ timeout: SLOW });
+  // Enter is for the sentence: what is put in has its button
+  await panel(page).getByRole('textbox', { name: 'Another sentence' }).press('Enter');
+  expect(at(page, 'other')).toBe(OTHER);
+  expect(changes(page)).toEqual([]);
   await panel(page).getByRole('spinbutton', { name: 'block' }).fill('1');
   await panel(page).getByRole('combobox', { name: 'Position in the other sentence' }).selectOption('4');
   await panel(page).getByRole('button', { name: 'Put it in' }).click();

@@ -223,6 +223,22 @@ test('its numbers can be walked by keys, pinned, and read as a table', async ({ 
   await expect(page.locator('[data-pane=play] table tbody tr')).toHaveCount(Math.min(16, truth.trace.n_pos));
 });
 
+test('the film is seen without scrolling: the whole gives it its place', async ({ page, site }) => {
+  const whole = page.getByRole('region', { name: 'The whole model' });
+  for (const [width, height, text] of [[1440, 900, 'a b c d e f g'], [1366, 768, 'a b c d e']] as const) {
+    await page.setViewportSize({ width, height });
+    await start(page, site, { text, t: 20 });
+    const n = await film(page).evaluate((element) => (element as unknown as { __film: { main?: { rows: number } } }).__film.main?.rows ?? 0);
+    expect(n).toBeGreaterThan(0);
+    await expect(whole).toBeHidden();
+    const box = await film(page).boundingBox();
+    expect((box?.y ?? NaN) + (box?.height ?? NaN), `${width} × ${height}`).toBeLessThanOrEqual(height);
+    expect(await page.locator('main').evaluate((main) => main.scrollTop)).toBe(0);
+  }
+  await page.getByRole('button', { name: 'Close the picture' }).click();
+  await expect(whole).toBeVisible();
+});
+
 test('another sentence is another film, and keeps the time', async ({ page, site }) => {
   await start(page, site, { t: 12 });
   await page.getByLabel('Your sentence').fill('A cat');
