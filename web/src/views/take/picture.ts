@@ -26,8 +26,11 @@ const CELLS = 20_000;
 /** not part of the picture: its own buttons, what is hidden, what only screen readers hear */
 const LEFT_OUT = '[data-take="off"], .unseen, script, style, input, select, dialog, .katex-mathml';
 
+/** what scrolls within a picture: of it, what is in sight */
+const WINDOW = '[data-take="in-sight"]';
+
 export function itemsOf(root: Element): Item[] {
-  const items: Item[] = [];
+  let items: Item[] = [];
   let clips = 0;
   const walk = (element: Element, opacity: number): void => {
     if (element.matches(LEFT_OUT)) return;
@@ -45,10 +48,38 @@ export function itemsOf(root: Element): Item[] {
       return;
     }
     if (seen) items.push(...boxItems(element, style, own), ...textRuns(element, style, own));
+    const outside = items;
+    const inside = element.matches(WINDOW);
+    if (inside) items = [];
     for (const child of element.children) walk(child, own);
+    if (inside) items = [...outside, ...items.flatMap((item) => inSight(item, element.getBoundingClientRect()))];
   };
   walk(root, 1);
   return items;
+}
+
+/** The part of it that lies in a window; nothing where none does. */
+export function inSight(item: Item, window: Extent): Item[] {
+  const box = {
+    left: Math.max(item.box.left, window.left), top: Math.max(item.box.top, window.top),
+    right: Math.min(item.box.right, window.right), bottom: Math.min(item.box.bottom, window.bottom),
+  };
+  if (box.right <= box.left || box.bottom <= box.top) return [];
+  const { left: x, top: y, right, bottom } = window;
+  if (box.left === item.box.left && box.top === item.box.top && box.right === item.box.right && box.bottom === item.box.bottom) return [item];
+  const within = <Paper extends SvgPaper | CanvasRenderingContext2D>(paper: Paper, left: number, top: number, draw: () => void): void => {
+    paper.save();
+    paper.beginPath();
+    paper.rect(x - left, y - top, right - x, bottom - y);
+    paper.clip();
+    draw();
+    paper.restore();
+  };
+  return [{
+    box,
+    svg: (paper, left, top) => within(paper, left, top, () => item.svg(paper, left, top)),
+    canvas: (ctx, left, top, scale) => within(ctx, left, top, () => item.canvas(ctx, left, top, scale)),
+  }];
 }
 
 function boxItems(element: Element, style: CSSStyleDeclaration, opacity: number): Item[] {

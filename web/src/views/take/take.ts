@@ -16,8 +16,12 @@ interface Sheet {
   ground: string;
 }
 
+/** Rows of a long text that are out of sight leave an empty stretch: so much of it is kept, and said. */
+const EMPTY = 400;
+const KEPT = 48;
+
 function sheetOf(root: Element): Sheet {
-  const items = itemsOf(root);
+  const items = closedUp(itemsOf(root), getComputedStyle(document.body).color);
   const own = root.getBoundingClientRect();
   const extent = items.reduce<Extent>(
     (all, { box }) => ({ left: Math.min(all.left, box.left), top: Math.min(all.top, box.top), right: Math.max(all.right, box.right), bottom: Math.max(all.bottom, box.bottom) }),
@@ -28,6 +32,41 @@ function sheetOf(root: Element): Sheet {
     items, ground: getComputedStyle(document.body).backgroundColor,
     extent: { left: Math.floor(left - MARGIN), top: Math.floor(top - MARGIN), right: Math.ceil(right + MARGIN), bottom: Math.ceil(bottom + MARGIN) },
   };
+}
+
+/** The same without what is empty for longer than a picture is empty anywhere; three dots stand for it. */
+export function closedUp(items: readonly Item[], ink: string): Item[] {
+  const sorted = items.map((item, at) => ({ item, at })).sort((a, b) => a.item.box.top - b.item.box.top);
+  const moved: Item[] = [];
+  const dots: Item[] = [];
+  let [bottom, by] = [sorted[0]?.item.box.top ?? 0, 0];
+  for (const { item, at } of sorted) {
+    const empty = item.box.top - bottom;
+    if (empty > EMPTY) {
+      by += empty - KEPT;
+      dots.push(ellipsis(item.box.left, bottom - by + empty - KEPT, ink));
+    }
+    bottom = Math.max(bottom, item.box.bottom);
+    moved[at] = by ? up(item, by) : item;
+  }
+  return [...moved, ...dots];
+}
+
+function up({ box, svg, canvas }: Item, by: number): Item {
+  return {
+    box: { ...box, top: box.top - by, bottom: box.bottom - by },
+    svg: (paper, left, top) => svg(paper, left, top + by),
+    canvas: (ctx, left, top, scale) => canvas(ctx, left, top + by, scale),
+  };
+}
+
+/** ⋮ in the middle of the stretch that is kept */
+function ellipsis(x: number, y: number, ink: string): Item {
+  const write = (paper: Pick<CanvasRenderingContext2D, 'fillText'> & { fillStyle: unknown; font: string; textAlign: string; textBaseline: string }, left: number, top: number): void => {
+    [paper.fillStyle, paper.font, paper.textAlign, paper.textBaseline] = [ink, '400 20px sans-serif', 'start', 'middle'];
+    paper.fillText('⋮', x + 24 - left, y + KEPT / 2 - top);
+  };
+  return { box: { left: x, top: y, right: x + KEPT, bottom: y + KEPT }, svg: write as Item['svg'], canvas: write as Item['canvas'] };
 }
 
 /** `said`: what the picture is, and the address that shows it. */
