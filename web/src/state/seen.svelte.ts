@@ -59,7 +59,8 @@ function watch(element: HTMLElement, measure: () => void): () => void {
   };
 }
 
-/** What of an element's height is not cut off by the window or by what scrolls around it, from its own top; null: nothing. */
+/** What of an element's height is not cut off by the window or by what scrolls around it, from its own top; the edge that is
+ * nearest when all of it is. null: it has no height. */
 function seenOf(element: HTMLElement): { top: number; bottom: number } | null {
   const own = element.getBoundingClientRect();
   let [top, bottom] = [Math.max(own.top, 0), Math.min(own.bottom, innerHeight)];
@@ -68,12 +69,15 @@ function seenOf(element: HTMLElement): { top: number; bottom: number } | null {
     const around = each.getBoundingClientRect();
     [top, bottom] = [Math.max(top, around.top), Math.min(bottom, around.bottom)];
   }
-  return bottom > top && own.height > 0 ? { top: top - own.top, bottom: bottom - own.top } : null;
+  if (own.height <= 0) return null;
+  if (bottom <= top) top = bottom = top >= own.bottom ? own.bottom : own.top;
+  return { top: top - own.top, bottom: bottom - own.top };
 }
 
-/** `rows` and `height` (CSS px of a row) are asked again whenever they may have changed. */
+/** `rows` and `height` (CSS px of a row) are asked again whenever they may have changed. The span of a tall picture is empty until
+ * it is known where it stands, a frame after it is there. */
 export function rowsInSight(rows: () => number, height: () => number): Sight {
-  let seen = $state.raw<Span>({ from: 0, to: LONG / 2 });
+  let seen = $state.raw<Span>({ from: 0, to: 0 });
   const span = $derived.by<Span>(() => {
     const n = rows();
     if (n <= LONG) return { from: 0, to: n };

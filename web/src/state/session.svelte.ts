@@ -5,6 +5,7 @@
  */
 import { ApiError, Client, isAbort, modelPath } from '../protocol/client';
 import type { InterventionSpec, Manifest, ModelAnswer, ModelEntry, ModelList, TraceRequest } from '../protocol/types';
+import { LONG } from '../trace/rows';
 import { Trace } from '../trace/trace';
 import type { Change } from './changes';
 
@@ -62,8 +63,8 @@ export class Session {
       const plain = this.known(manifest, answer);
       this.model = answer;
       this.trace = changed ? this.known(changed, answer, changes) : plain;
-      // every view begins with the whole; who draws it says what fails
-      this.trace.overviewAt(0).catch(() => undefined);
+      // every view begins with the whole; who draws it says what fails. Of a long text it is not yet known which rows
+      if (this.trace.nPos <= LONG) this.trace.overview().catch(() => undefined);
       this.before = changed ? plain : null;
       this.error = refused;
     } catch (error) {

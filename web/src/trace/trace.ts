@@ -37,8 +37,8 @@ export interface Sampling {
 
 /** candidates of a view of what comes next */
 const MOST_OFTEN = 20;
-/** cells of a stripe of the stream */
-const BINS = 48;
+/** cells of a stripe of the stream: a slat is at most so many px wide */
+const BINS = 24;
 
 function asByDefault({ temperature = 1, top_k, top_p, min_p, seed = 0, index = 0 }: Sampling): boolean {
   return temperature === 1 && seed === 0 && index === 0 && [top_k, top_p, min_p].every((each) => each === undefined);
