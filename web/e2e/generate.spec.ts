@@ -172,7 +172,7 @@ test('after Back from a run its pieces stand there, and a click takes them again
   await page.goBack();
   await expect.poll(() => at(page, 'written')).toBeNull();
   await ready(page);
-  await expect(panel(page).locator('.card')).toHaveText('Taken back. Click a grey piece to take it again.');
+  await expect(panel(page).locator('.card')).toHaveText('Taken back. Click a piece to take it again.');
   await expect(panel(page).locator('.ahead')).toHaveCount(written.length);
   expect(await panel(page).locator('.strip').evaluate((strip) => strip.scrollTop)).toBe(0);
   await pieces(page).nth(2).click();
