@@ -4,7 +4,12 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <string>
+
+#ifdef __linux__
+#include <unistd.h>
+#endif
 
 #include "held.hpp"
 #include "isa_choice.hpp"
@@ -21,6 +26,18 @@ HeldMatrix::HeldMatrix(Bytes raw, int format, int64_t n_in, int64_t block_weight
   matrix = {(Format)format, raw.data(), (int64_t)raw.shape(0), n_in, (int64_t)raw.shape(1)};
 }
 
+// Bytes of decoded weights that stay in the second-level cache beside what is read meanwhile.
+static int64_t panel_bytes() {
+  static const int64_t bytes = [] {
+    long cache = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return cache > 0 ? clamp((int64_t)cache * 3 / 8, 98304, 786432) : 147456;
+  }();
+  return bytes;
+}
+
 void run_product(Product& job) {
   const Matrix& first = *job.parts[0];
   int64_t strips = 0, rows = 0;
@@ -29,9 +46,9 @@ void run_product(Product& job) {
   if (job.n_pos <= 8) {  // strips of some microseconds
     job.strip = clamp(49152 / first.n_in / job.n_pos & ~(int64_t)3, 8, 1024);
   } else {  // panels that stay in the second-level cache
-    job.strip = clamp((job.n_pos <= 32 ? 65536 : 147456) / (4 * first.n_in) & ~(int64_t)3, 4, 64);
+    job.strip = clamp((job.n_pos <= 32 ? 65536 : panel_bytes()) / (4 * first.n_in) & ~(int64_t)3, 4, 64);
   }
-  const int64_t wanted = 4 * threads();
+  const int64_t wanted = 16 * threads();  // so that no thread is left with a large last one
   if (rows / job.strip < wanted && job.n_pos > 96) {
     const int64_t parts = ceil_div(wanted, rows / job.strip + 1);
     job.pos_block = clamp(ceil_div(ceil_div(job.n_pos, parts), 6) * 6, 48, job.n_pos);
@@ -43,13 +60,18 @@ void run_product(Product& job) {
 
 void pad_rows(Product& job, int64_t n_in) {
   job.x_stride = n_in;
-  // a load across two cache lines takes twice as long, and few rows are loaded again and again
-  const bool crossing = job.n_pos <= 64 && reinterpret_cast<uintptr_t>(job.x) % 64 != 0;
+  // a load across two cache lines takes twice as long, and each row is loaded again and again
+  const bool crossing = reinterpret_cast<uintptr_t>(job.x) % 64 != 0;
   if (n_in % 16 == 0 && !crossing) return;
-  const int64_t wide = (n_in + 15) & ~(int64_t)15;
+  const int64_t wide = (n_in + 15) & ~(int64_t)15, some = clamp(65536 / wide, 1, job.n_pos);
   float* copy = scratch(4, job.n_pos * wide);
-  for (int64_t p = 0; p < job.n_pos; p++)
-    for (int64_t k = 0; k < wide; k++) copy[p * wide + k] = k < n_in ? job.x[p * n_in + k] : 0.0f;
+  const float* x = job.x;
+  parallel(ceil_div(job.n_pos, some), [&](int64_t chunk) {
+    for (int64_t p = chunk * some; p < job.n_pos && p < (chunk + 1) * some; p++) {
+      std::memcpy(copy + p * wide, x + p * n_in, n_in * sizeof(float));
+      std::memset(copy + p * wide + n_in, 0, (wide - n_in) * sizeof(float));
+    }
+  });
   job.x = copy;
   job.x_stride = wide;
 }

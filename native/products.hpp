@@ -53,13 +53,18 @@ static inline void tile(const float* x, int64_t xs, const float* const w[4], int
     sum4(load(sums[p][0]), load(sums[p][1]), load(sums[p][2]), load(sums[p][3]), out + p * out_stride);
 }
 #else
+// Pieces of k: of more, six rows of x and four of weights do not stay in the first-level cache together. Chains go on
+// where the piece before left them, in `held` [P][4][16].
+constexpr int64_t kPiece = 512;
+
 template <int P>
-static inline void tile(const float* x, int64_t xs, const float* const w[4], int64_t k_end, float* out, int64_t out_stride) {
+static inline void tile(const float* x, int64_t xs, const float* const w[4], int64_t k_end, float* out, int64_t out_stride,
+                        float* held = nullptr, bool first = true, bool last = true) {
   f16v acc[P][4];
   CUTAWAY_UNROLL
   for (int p = 0; p < P; p++)
     CUTAWAY_UNROLL
-    for (int r = 0; r < 4; r++) acc[p][r] = zero();
+    for (int r = 0; r < 4; r++) acc[p][r] = first ? zero() : load(held + (4 * p + r) * 16);
   for (int64_t k = 0; k < k_end; k += 16) {
     f16v xv[P];
     CUTAWAY_UNROLL
@@ -71,8 +76,38 @@ static inline void tile(const float* x, int64_t xs, const float* const w[4], int
       for (int p = 0; p < P; p++) acc[p][r] = fma(xv[p], wv, acc[p][r]);
     }
   }
+  if (!last) {
+    CUTAWAY_UNROLL
+    for (int p = 0; p < P; p++)
+      CUTAWAY_UNROLL
+      for (int r = 0; r < 4; r++) store(held + (4 * p + r) * 16, acc[p][r]);
+    return;
+  }
   CUTAWAY_UNROLL
   for (int p = 0; p < P; p++) sum4(acc[p][0], acc[p][1], acc[p][2], acc[p][3], out + p * out_stride);
+}
+#endif
+
+#ifndef CUTAWAY_PARTS
+// `panel_product` for six rows of x at a time over long rows, piece by piece.
+static inline void long_tiles(const float* x, int64_t xs, const float* w, int64_t ws, int64_t n, int64_t k_end,
+                              const float* bias, float* y, int64_t ys) {
+  float* held = scratch(5, ((n + 3) / 4) * 6 * 4 * 16);
+  for (int64_t top = 0; top < k_end; top += kPiece) {
+    const int64_t here = top + kPiece < k_end ? kPiece : k_end - top;
+    const bool last = top + here == k_end;
+    for (int64_t r = 0; r < n; r += 4) {
+      const int rows = (int)(n - r < 4 ? n - r : 4);
+      const float* four[4];
+      CUTAWAY_UNROLL
+      for (int i = 0; i < 4; i++) four[i] = w + (r + (i < rows ? i : 0)) * ws + top;
+      float sums[6][4];
+      tile<6>(x + top, xs, four, here, sums[0], 4, held + r * 6 * 16, top == 0, last);
+      if (!last) continue;
+      for (int i = 0; i < 6; i++)
+        for (int j = 0; j < rows; j++) y[i * ys + r + j] = bias != nullptr ? sums[i][j] + bias[r + j] : sums[i][j];
+    }
+  }
 }
 #endif
 
@@ -86,6 +121,12 @@ static inline void panel_product(const float* x, int64_t xs, int64_t n_pos, cons
 #endif
   for (int64_t p = 0; p < n_pos; p += kTile) {
     const int here = (int)(n_pos - p < kTile ? n_pos - p : kTile);
+#ifndef CUTAWAY_PARTS
+    if (here == 6 && k_end > kPiece) {
+      long_tiles(x + p * xs, xs, w, ws, n, k_end, bias, y + p * ys, ys);
+      continue;
+    }
+#endif
     for (int64_t r = 0; r < n; r += 4) {
       const int rows = (int)(n - r < 4 ? n - r : 4);
       const float* four[4];

@@ -13,7 +13,7 @@ import pytest
 import cutaway
 from cutaway.engine import Model
 from cutaway.generation.kv_cache import KVCache
-from cutaway.kernels import native
+from cutaway.kernels import native, room
 from cutaway.models import fused
 from cutaway.models.forward import forward, unembed
 from cutaway.tap import SILENT
@@ -46,6 +46,25 @@ def threads() -> Iterator[Any]:
     before = native.MODULE.threads()
     yield native.MODULE.set_threads
     native.MODULE.set_threads(before)
+
+
+def test_nothing_is_left_of_what_lay_there(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is used again as it was: every number of every site is written."""
+    plain = model.trace(IDS, record="*")
+    expected = {name: np.array(plain[name]) for name in plain.sites}
+    take = room.ROOMS.take
+    monkeypatch.setattr(room, "LARGE", 1)
+
+    def dirty(n_bytes: int) -> np.ndarray:
+        taken: np.ndarray = take(n_bytes)
+        taken[:] = np.nan
+        return taken
+
+    monkeypatch.setattr(room.ROOMS, "take", dirty)
+    recorded, lazy = model.trace(IDS, record="*"), model.trace(IDS)
+    for name, array in expected.items():
+        same(recorded[name], array, name)
+        same(lazy[name], array, name)
 
 
 class Reading:

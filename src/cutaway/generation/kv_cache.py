@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cutaway.errors import BadSelection
+from cutaway.kernels import room
 from cutaway.models.run import Memory
 from cutaway.ops import namespace_of
 
@@ -105,7 +106,7 @@ class KVCache:
         if old_k is not None and old_k.shape[0] >= stop and start >= self._promised[layer]:
             return
         capacity = max(SMALLEST, 2 * stop)
-        new_k, new_v = (np.empty((capacity, *shape), dtype=dtype) for _ in range(2))
+        new_k, new_v = (_empty((capacity, *shape), dtype) for _ in range(2))
         if start:
             new_k[:start] = old_k[:start]
             new_v[:start] = old_v[:start]
@@ -132,6 +133,10 @@ def _join(old: Array | None, n: int, new: Array) -> Array:  # [>= n, kv_head, d_
     if old is None or n == 0:
         return new
     return namespace_of(new).concat([old[:n], new], axis=0)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return room.empty(shape) if dtype == np.float32 else np.empty(shape, dtype)
 
 
 def _read_only(view: Array) -> Array:

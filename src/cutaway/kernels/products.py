@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cutaway.kernels import native
+from cutaway.kernels import native, room
 from cutaway.kernels.quants import FORMATS, dequantize
 
 Array = Any
@@ -99,7 +99,8 @@ def product(x: np.ndarray, W: Matrix, b: np.ndarray | None = None) -> np.ndarray
     if W._held is None:
         y = x @ W.float32()
         return y if b is None else y + b
-    y = np.empty((x.shape[0], W.shape[1]), np.float32)
+    shape = (x.shape[0], W.shape[1])
+    y = np.empty(shape, np.float32) if 4 * shape[0] * shape[1] < room.LARGE else room.empty(shape)
     native.MODULE.product(_rows(x), W._held, b, y)
     return y
 

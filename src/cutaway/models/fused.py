@@ -8,14 +8,13 @@ or end the pass, the equations run.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from cutaway.config import ModelConfig
-from cutaway.kernels import native
+from cutaway.kernels import native, room
 from cutaway.kernels.products import Matrix
 from cutaway.kernels.rows import ACTIVATIONS
 from cutaway.models.run import Memory, Run
@@ -31,7 +30,6 @@ NOTHING: list[Any] = [None] * len(SITES)
 AROUND = ("resid_pre", "resid_post")
 KNOWN = frozenset((*SITES, *AROUND))
 SQUARE = frozenset(SITES[10:14])
-ONE_ALLOCATION = 1 << 20  # floats: 4 MB, from where on NumPy asks for large pages
 
 
 def only_reads(tap: Tap) -> Collection[str] | None:
@@ -50,24 +48,24 @@ def block(
     if read is None or not KNOWN.issuperset(read):
         return None
     kernel = _kernel(config, w)
-    room = getattr(memory, "room", None)
+    place = getattr(memory, "room", None)
     one = len(run.segments) == 1
-    if kernel is None or (memory is not None and (room is None or not one)):
+    if kernel is None or (memory is not None and (place is None or not one)):
         return None
     n = x.shape[0]
     shape = (config.n_kv_head, config.d_head)
-    if room is None:
-        start, keys, values = 0, np.empty((n, *shape), np.float32), np.empty((n, *shape), np.float32)
+    if place is None:
+        start, keys, values = 0, room.empty((n, *shape)), room.empty((n, *shape))
     else:
-        start, keys, values = room(n, shape)
+        start, keys, values = place(n, shape)
     sites, wanted = NOTHING, list[str]()
     if any(name not in AROUND for name in read):
         if not one and not SQUARE.isdisjoint(read):
             return None
         wanted = [name for name in SITES if name in read]
-        arrays = _empty({name: _shape(config, name, n, start + n) for name in wanted})
+        arrays = room.together({name: _shape(config, name, n, start + n) for name in wanted})
         sites = [arrays.get(name) for name in SITES]
-    y = np.empty((n, config.d_model), np.float32) if out is None else out
+    y = room.empty((n, config.d_model)) if out is None else out
     ends = [end for _, end in run.segments]
     kernel.run(np.ascontiguousarray(x), run.cos, run.sin, keys, values, start, ends, sites, y)
     for name in wanted:
@@ -76,10 +74,10 @@ def block(
 
 
 def stream(config: ModelConfig, x: Any) -> Sequence[np.ndarray] | list[None]:
-    """Where the residual stream after each block is to lie, for a pass that keeps it: one allocation, where large."""
-    if not native.takes(x) or config.n_layer * x.size < ONE_ALLOCATION:
+    """Where the residual stream after each block is to lie, for a pass that keeps it: together, where large."""
+    if not native.takes(x) or 4 * config.n_layer * x.size < room.LARGE:
         return [None] * config.n_layer
-    return list(np.empty((config.n_layer, *x.shape), np.float32))
+    return list(room.empty((config.n_layer, *x.shape)))
 
 
 def _kernel(config: ModelConfig, w: Any) -> Any:
@@ -115,16 +113,3 @@ def _shape(c: ModelConfig, name: str, n: int, n_k: int) -> tuple[int, ...]:
         heads = c.n_kv_head if name in ("attn.k", "attn.v", "attn.k_norm", "attn.rot_k") else c.n_head
         return (n, heads, c.d_head)
     return (n, c.d_mlp if name.startswith("mlp.") else c.d_model)
-
-
-def _empty(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Where there is much, all in one allocation: the system then gives large pages, which cost a tenth."""
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    if sum(sizes.values()) < ONE_ALLOCATION:
-        return {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
-    room = np.empty(sum(-(-size // 16) * 16 for size in sizes.values()), np.float32)
-    found, at = {}, 0
-    for name, shape in shapes.items():
-        found[name] = room[at : at + sizes[name]].reshape(shape)
-        at += -(-sizes[name] // 16) * 16
-    return found

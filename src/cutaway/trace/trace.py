@@ -32,8 +32,6 @@ from cutaway.trace.sources import evaluate
 Past = Callable[[int], tuple[np.ndarray, np.ndarray] | None]
 # What has been replayed is kept up to this many bytes, so that asking twice computes once.
 REMEMBERED_BYTES = 64 << 20
-# Logits are computed for so many values at a time (16 MB).
-LOGITS_AT_ONCE = 1 << 22
 
 
 class Piece(Protocol):
@@ -315,20 +313,15 @@ class Trace:
         return found
 
     def _final(self, name: str, rows: Picked) -> np.ndarray:
-        """`ln_final.*` and `logits` at these rows, so many at a time."""
+        """`ln_final.*` and `logits` at these rows."""
         at = np.arange(len(self)) if rows is None else rows
         last = self._residual[-1]
+        if len(at) == 0:
+            return np.zeros((0, self.axis_sizes[self.sites[name].feature]), dtype=np.float32)
         touched = any(each.site == name or each.site.startswith("ln_final.") for each in self.interventions.bound)
         if touched and self.interventions.needs_whole_run:
             return take(self._final_rows(name, last, np.arange(len(self))), (at, None))
-        step = max(1, LOGITS_AT_ONCE // self.config.n_vocab) if name == "logits" else len(at) or 1
-        chunks = [self._final_rows(name, last, at[i : i + step]) for i in range(0, len(at), step)]
-        if len(chunks) == 1:
-            return chunks[0]
-        if not chunks:
-            return np.zeros((0, self.axis_sizes[self.sites[name].feature]), dtype=np.float32)
-        whole = np.empty((len(at), *chunks[0].shape[1:]), dtype=np.float32)
-        return np.concatenate(chunks, axis=0, out=whole)
+        return self._final_rows(name, last, at)
 
     def _final_rows(self, name: str, last: np.ndarray, rows: np.ndarray) -> np.ndarray:
         edits = self.interventions.edits(rows + self.start, len(self.ids))
