@@ -290,3 +290,25 @@ test('on a narrow screen the part stands below the whole, and both are inside', 
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
   }
 });
+
+test('the map of a thousand pieces comes block by block, and a thumbnail’s cells are elements of its head', async ({ page, site, engine }) => {
+  const moved = await bytes(page);
+  await page.goto(`${site}/?${new URLSearchParams({ text: WORDS, panel: 'map' })}`);
+  const map = page.locator('[data-panel=map]');
+  await expect(map).toBeInViewport({ timeout: 60_000 });
+  await expect(map.getByRole('application').first()).toBeVisible({ timeout: 60_000 });
+  await expect(map.getByText('blocks have come')).toHaveCount(0, { timeout: 60_000 });
+  const preview = map.locator('.preview [aria-roledescription=matrix]');
+  await map.getByRole('application').first().focus();
+  await page.keyboard.press('PageUp');
+  await page.keyboard.press('Home');
+  await expect(preview).toHaveAttribute('data-site', 'blocks.0.attn.pattern');
+  const cells = await Promise.all([[11, 0], [7, 7], [11, 5]].map(([r = 0, c = 0]) => cell(preview, r, c)));
+  const look = map.locator('.small [data-index]').first();
+  const looked = ((await look.getAttribute('data-index')) ?? '').split(',').map(Number);
+  expect(looked.slice(0, 2)).toEqual([0, 999]);
+  const real = await engine(WORDS, [...cells.map(({ index }) => index), looked].map((index) => ({ site: 'blocks.0.attn.pattern', index })));
+  cells.forEach(({ value }, i) => expect(Math.abs(value - (real[i] ?? NaN))).toBeLessThanOrEqual(1e-6 + 1e-4 * value));
+  await expect(look).toHaveText(percent(real.at(-1)));
+  expect(moved()).toBeLessThan(MOST_BYTES);
+});

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../trace/tensor';
-import { boxOf, cellOf, largest, layoutOf, looksOf, moved, placeUnder, thumbOf } from './map';
+import { boxOf, cellOf, largest, layoutOf, looksOf, looksOfLargest, moved, placeUnder, thumbOf } from './map';
+import { headsAtOnce } from './patterns';
 
 const SMOL = { nLayer: 30, nHead: 9, perGroup: 3 };
 const GPT2 = { nLayer: 12, nHead: 12, perGroup: 1 };
@@ -62,7 +63,7 @@ describe('cells', () => {
     const thumb = thumbOf(reduced, 1);
     expect(Array.from(thumb.data)).toEqual([Math.fround(0.3), Math.fround(0.4)]);
     expect([cellOf(thumb, 0, 0), cellOf(thumb, 0, 1)]).toEqual([[3, 1], [3, 2]]);
-    expect(largest([reduced])).toBe(Math.fround(0.4));
+    expect(largest([thumb])).toBe(Math.fround(0.4));
   });
 });
 
@@ -71,5 +72,16 @@ describe('looksOf', () => {
     const looks = looksOf(tensor([2, 1, 4], [0.75, 0, 0.25, 0, 0.125, 0.5, 0.25, 0.125]));
     expect(looks).toEqual([{ key: 2, share: 0.25, first: 0.75 }, { key: 1, share: 0.5, first: 0.125 }]);
     expect(looksOf(tensor([1, 1, 1], [1]))).toEqual([{ key: 0, share: 1, first: 1 }]);
+  });
+  it('says the same of the largest share alone', () => {
+    const largest = tensor([2, 1, 1], [0.25, 0.5], [2, 1]);
+    expect(looksOfLargest(largest, tensor([2, 1, 1], [0.75, 0.125]))).toEqual([{ key: 2, share: 0.25, first: 0.75 }, { key: 1, share: 0.5, first: 0.125 }]);
+  });
+});
+
+describe('headsAtOnce', () => {
+  it('asks for no more than the server reads at once', () => {
+    expect([300, 1000, 2000, 4096].map((n) => headsAtOnce(n, 9))).toEqual([9, 9, 4, 1]);
+    for (let n = 201; n <= 4096; n += 5) expect(4 * n * n * headsAtOnce(n, 32)).toBeLessThanOrEqual(64 * 2 ** 20);
   });
 });

@@ -137,8 +137,13 @@ export function looksOf(row: Tensor): Look[] {
   });
 }
 
-export function largest(tensors: readonly Tensor[]): number {
+/** The same from the largest share beside the first key, [head, 1, 1] with its key, and the first key's, [head, 1, 1]. */
+export function looksOfLargest(largest: Tensor, first: Tensor | undefined): Look[] {
+  return Array.from(largest.data, (share, head) => ({ key: largest.at?.[head] ?? 0, share, first: first?.data[head] ?? NaN }));
+}
+
+export function largest(thumbs: readonly Thumb[]): number {
   let top = 0;
-  for (const tensor of tensors) for (const value of tensor.data) if (value > top) top = value;
+  for (const { data } of thumbs) for (const value of data) if (value > top) top = value;
   return top;
 }
