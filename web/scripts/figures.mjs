@@ -3,7 +3,7 @@
  * `keystroke`: from an input event to the next frame that shows the new text's whole view, less the engine's own seconds
  * (the manifest's), in ms. `first`: from opening to the first whole view, server warm, page cold. `bytes`: what a
  * whole view of that text moved, scripts aside. `frames`: frames a second while the pointer crosses a pattern of 200;
- * `framesLong`: of 1,000.
+ * `framesLong`: of 1,000; `framesScores`: over the scores of 1,000.
  */
 import { chromium } from '@playwright/test';
 
@@ -94,8 +94,8 @@ for (const end of [' a', ' b', ' c', ' d', ' f', ' g', ' h', ' k', ' m']) {
   bytes.push(moved);
 }
 
-// moving over a pattern; the text is looked up by halving: the pieces of a text grow with its words
-async function moving(n) {
+// moving over a square of positions; the text is looked up by halving: the pieces of a text grow with its words
+async function moving(n, stage) {
   const all = Array.from({ length: Math.ceil(n / 15) }, () => WORDS).join(' ').split(' ');
   let [low, high] = [1, all.length];
   while (low < high) {
@@ -104,8 +104,9 @@ async function moving(n) {
     if (!((await tokens(all.slice(0, middle).join(' '))) < n)) high = middle;
     else low = middle + 1;
   }
-  await page.goto(`${site}/?${new URLSearchParams({ text: all.slice(0, low).join(' '), block: '3', open: 'pattern' })}`);
-  const picture = page.locator('[data-stage=pattern] [aria-roledescription=matrix]').last();
+  await page.goto(`${site}/?${new URLSearchParams({ text: all.slice(0, low).join(' '), block: '3', open: stage })}`);
+  // the first of them is the whole square: of a long text a magnified part stands beside it
+  const picture = page.locator(`[data-stage=${stage}] .layer:not([inert]) [aria-roledescription=matrix]`).first();
   await picture.waitFor({ timeout: 60_000 });
   await page.waitForLoadState('networkidle');
   await picture.evaluate((element) => element.scrollIntoView({ block: 'center' }));
@@ -123,10 +124,11 @@ async function moving(n) {
   const stamps = await page.evaluate(() => { cancelAnimationFrame(window.going_); return window.frames_; });
   return ((stamps.length - 1) * 1000) / (stamps.at(-1) - stamps[0]);
 }
-const frames = await moving(200);
-const framesLong = await moving(1000);
+const frames = await moving(200, 'pattern');
+const framesLong = await moving(1000, 'pattern');
+const framesScores = await moving(1000, 'scores');
 await browser.close();
 console.log(JSON.stringify({
   tokens: await tokens(`${base} a`), keystroke: median(beyond), keystrokes: beyond, whole: median(whole), first: median(opening), opening,
-  bytes: Math.max(...bytes), frames, framesLong,
+  bytes: Math.max(...bytes), frames, framesLong, framesScores,
 }));
