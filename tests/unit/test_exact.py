@@ -50,7 +50,11 @@ def threads() -> Iterator[Any]:
 
 def test_nothing_is_left_of_what_lay_there(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is used again as it was: every number of every site is written."""
-    plain = model.trace(IDS, record="*")
+    # "*" would ask for each head's part, which a block in one call does not give
+    names = [
+        name for name in model.sites if name.partition(".")[0] != "blocks" or name.split(".", 2)[2] in fused.KNOWN
+    ]
+    plain = model.trace(IDS, record=names)
     expected = {name: np.array(plain[name]) for name in plain.sites}
     take = room.ROOMS.take
     monkeypatch.setattr(room, "LARGE", 1)
@@ -61,7 +65,7 @@ def test_nothing_is_left_of_what_lay_there(model: Model, monkeypatch: pytest.Mon
         return taken
 
     monkeypatch.setattr(room.ROOMS, "take", dirty)
-    recorded, lazy = model.trace(IDS, record="*"), model.trace(IDS)
+    recorded, lazy = model.trace(IDS, record=names), model.trace(IDS)
     for name, array in expected.items():
         same(recorded[name], array, name)
         same(lazy[name], array, name)
