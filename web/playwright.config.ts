@@ -4,6 +4,8 @@ import type { Machine } from './e2e/server';
 // One browser, Debian's or the one that CHROMIUM names; each worker's server is started by e2e/server.ts. The tiny models
 // take what holds for every model; the rest is read on the default one.
 const EVERY_MODEL = /(numbers|walk|generate|change|find|models|play|take)\.spec\.ts/;
+// and what a long text asks of the page, on tiny models that read one
+const LONG = /long-panels\.spec\.ts/;
 const GALLERY = /gallery\.spec\.ts/;
 
 export default defineConfig<object, { machine: Machine }>({
@@ -26,6 +28,8 @@ export default defineConfig<object, { machine: Machine }>({
     { name: 'default', use: { machine: 'default' }, testIgnore: GALLERY },
     { name: 'tiny-gpt2', use: { machine: 'tiny-gpt2' }, testMatch: EVERY_MODEL },
     { name: 'tiny-llama', use: { machine: 'tiny-llama' }, testMatch: EVERY_MODEL },
+    { name: 'tiny-long-gpt2', use: { machine: 'tiny-long-gpt2' as Machine }, testMatch: LONG },
+    { name: 'tiny-long-llama', use: { machine: 'tiny-long-llama' as Machine }, testMatch: LONG },
     { name: 'gallery', use: { machine: 'default' }, testMatch: GALLERY },
   ],
 });

@@ -13,6 +13,9 @@ from tests.support.spelling import write_tiny_speller
 SHAPES: dict[str, dict[str, object]] = {
     "tiny-gpt2": {"architecture": "gpt2"},
     "tiny-llama": {"architecture": "llama", "n_head": 4, "n_kv_head": 2},
+    # with room for what the page calls a long text
+    "tiny-long-gpt2": {"architecture": "gpt2", "n_ctx": 520},
+    "tiny-long-llama": {"architecture": "llama", "n_head": 4, "n_kv_head": 2, "n_ctx": 520},
 }
 
 if __name__ == "__main__":
