@@ -189,7 +189,7 @@ test('a pattern of a thousand pieces, turned and with its first piece aside, is 
   await same(engine, 'attn.pattern', [first, below]);
   await expect(stage.locator('.first span').nth(5)).toHaveText(String(Math.round(first.value * 100)));
   await stage.getByRole('button', { name: 'as table' }).click();
-  const table = stage.getByRole('region', { name: /the part shown: queries 69\d to 7\d\d, keys 0 to 21/ });
+  const table = stage.getByRole('region', { name: /queries 69\d to 7\d\d, keys 0 to 21 \(the part shown\)/ });
   await expect(table.getByRole('row')).toHaveCount(21);
   await expect(table.getByRole('rowheader').first()).toHaveText(new RegExp(` ${first.index[1]! - 5}$`));
 });
