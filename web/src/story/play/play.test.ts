@@ -233,6 +233,8 @@ it('of a long text the first piece and those up to the followed one are shown', 
 it('a chosen column stands for itself alone', async () => {
   const { material } = await film({ rotary: true, gated: false, n: 40, n_head: 2, n_layer: 3 });
   expect(material.pieces.length).toBe(16);
+  const all = planOf(material, 840).scenes.find((scene) => scene.title === 'Every query with every key');
+  expect(all?.words.map((part) => (typeof part === 'object' && 'count' in part ? part.count : part)).join('')).toBe('16 × 16 of all 40 × 40, each a sum like the first.');
   expect(material.sites['attn.qk'].perCell).toBe(1);
   expect(material.sites['mlp.post'].perCell).toBe(3);
   expect(material.sites['attn.pattern'].index(15, 1)).toEqual([1, 39, 25]);

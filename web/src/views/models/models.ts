@@ -105,14 +105,24 @@ export interface Span {
 export function spansOf(a: readonly TokenAnswer[], b: readonly TokenAnswer[]): Span[] | null {
   const [ends, others] = [endsOf(a), endsOf(b)];
   if (spelled(a) !== spelled(b)) return null;
-  const shared = new Set(ends.filter((end) => end > 0 && others.includes(end)));
-  const within = (all: readonly number[], from: number, to: number): number[] => all.flatMap((end, i) => (end > from && end <= to ? [i] : []));
-  let from = 0;
+  const there = new Set(others);
+  const shared = new Set(ends.filter((end) => end > 0 && there.has(end)));
+  const [left, right] = [taking(ends), taking(others)];
   return [...shared].sort((x, y) => x - y).map((end) => {
-    const [left, right] = [within(ends, from, end), within(others, from, end)];
-    from = end;
-    return { a: left, b: right, text: left.map((i) => a[i]?.display ?? '').join(''), one: left.length === 1 && right.length === 1 };
+    const [here, beside] = [left(end), right(end)];
+    return { a: here, b: beside, text: here.map((i) => a[i]?.display ?? '').join(''), one: here.length === 1 && beside.length === 1 };
   });
+}
+
+/** Asked for one end after another: the pieces that end behind the one before, and no later. */
+function taking(ends: readonly number[]): (to: number) => number[] {
+  let [at, from] = [0, 0];
+  return (to) => {
+    const places: number[] = [];
+    for (; (ends[at] ?? Infinity) <= to; at++) if ((ends[at] ?? 0) > from) places.push(at);
+    from = to;
+    return places;
+  };
 }
 
 /** Where the other cut has a piece that ends where piece `at` of the first ends, or null. */

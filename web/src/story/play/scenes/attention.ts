@@ -72,12 +72,16 @@ export function attention(m: Material, g: Geometry): Scene[] {
     },
   });
 
+  // of a long text the film follows some
+  const shown = m.pieces.length;
   scenes.push(...product(g, {
     id: 'scores', stop: 'scores', a: { sheet: q, name: 'Q', ink: 'q' }, b: { sheet: k, name: 'Kᵀ', ink: 'k', turned: true }, standing: true,
     c: { sheet: sites['attn.qk'], name: 'QKᵀ', ink: 'attention' }, at: square, sum: m.sums.qk ?? null, sumTitle: `query of ${followed} × key of ${keyPiece}`,
     cell: { row, col: m.key }, from: { row, col: m.key },
     first: { title: 'One query times one key', words: ['How well do ', { piece: followed }, ' and ', { piece: keyPiece }, ' match? Number by number, ', { count: config.d_head }, ' products, added.'] },
-    rest: { title: 'Every query with every key', words: ['All ', { count: m.nPos }, ' × ', { count: m.nPos }, ' of them, each a sum like the first.'] },
+    rest: { title: 'Every query with every key', words: shown < m.nPos
+      ? [{ count: shown }, ' × ', { count: shown }, ' of all ', { count: m.nPos }, ' × ', { count: m.nPos }, ', each a sum like the first.']
+      : ['All ', { count: m.nPos }, ' × ', { count: m.nPos }, ' of them, each a sum like the first.'] },
     beside: () => still(),
   }));
 
