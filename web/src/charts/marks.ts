@@ -58,11 +58,10 @@ function placed(key: string, drawn: Drawn, { base, row: rowAt, col: colAt }: Axe
   const row = drawn.first + (rowAt === null ? 0 : (index[rowAt] ?? NaN) - (base[rowAt] ?? 0));
   const real = colAt === null ? 0 : (index[colAt] ?? NaN) - (base[colAt] ?? 0);
   if (!(row >= drawn.first && row < drawn.first + drawn.rows)) return [];
-  // a bin's edges are rounded down: the neighbour may hold it
-  const near = drawn.realCol ? Math.floor(((real + 1) * drawn.cols - 1) / drawn.fullCols) : real;
-  const tried = drawn.realCol ? [near, near - 1, near + 1] : [near];
-  const col = tried.find((at) => at >= 0 && at < drawn.cols && (drawn.realCol?.(row, at) ?? at) === real);
-  return col !== undefined && drawn.indexOf(row, real).join(',') === key ? [{ row, col, key }] : [];
+  // bins start at their share of the columns, rounded down
+  const col = drawn.realCol ? Math.floor(((real + 1) * drawn.cols - 1) / drawn.fullCols) : real;
+  const shows = col >= 0 && col < drawn.cols && (drawn.realCol?.(row, col) ?? col) === real;
+  return shows && drawn.indexOf(row, real).join(',') === key ? [{ row, col, key }] : [];
 }
 
 function looked(keys: ReadonlySet<string>, { rows, first, cols, indexOf, realCol }: Drawn): Found[] {

@@ -29,6 +29,8 @@ describe('the magnified part', () => {
       for (let first = 0; first < 300; first++) {
         const start = startOf(first, length);
         expect(start <= first && first + length <= start + FETCHED).toBe(true);
+        // and may move some way to both sides
+        if (start > 0) expect(Math.min(first - start, start + FETCHED - first - length)).toBeGreaterThanOrEqual(5);
       }
     }
   });
