@@ -114,6 +114,7 @@ test('the pieces: ids as the API’s, merges can be stepped, and a bar leads to 
 
   const merges = stage.getByRole('group', { name: 'Merges, step by step' });
   const rows = stage.locator('ol li');
+  await expect(rows).not.toHaveCount(0);
   const all = await rows.count();
   await merges.getByRole('button', { name: 'One merge back' }).click();
   await expect(rows).toHaveCount(all - 1);
