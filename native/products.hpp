@@ -101,9 +101,10 @@ static inline void long_tiles(const float* x, int64_t xs, const float* w, int64_
       const float* four[4];
       CUTAWAY_UNROLL
       for (int i = 0; i < 4; i++) four[i] = w + (r + (i < rows ? i : 0)) * ws + top;
+      const bool straight = rows == 4 && bias == nullptr;
       float sums[6][4];
-      tile<6>(x + top, xs, four, here, sums[0], 4, held + r * 6 * 16, top == 0, last);
-      if (!last) continue;
+      tile<6>(x + top, xs, four, here, straight ? y + r : sums[0], straight ? ys : 4, held + r * 6 * 16, top == 0, last);
+      if (!last || straight) continue;
       for (int i = 0; i < 6; i++)
         for (int j = 0; j < rows; j++) y[i * ys + r + j] = bias != nullptr ? sums[i][j] + bias[r + j] : sums[i][j];
     }
@@ -132,16 +133,20 @@ static inline void panel_product(const float* x, int64_t xs, int64_t n_pos, cons
       const float* four[4];
       CUTAWAY_UNROLL
       for (int i = 0; i < 4; i++) four[i] = w + (r + (i < rows ? i : 0)) * ws;
+      const bool straight = rows == 4 && bias == nullptr;
       float sums[kTile][4];
       const float* from = x + p * xs;
+      float* out = straight ? y + p * ys + r : sums[0];
+      const int64_t os = straight ? ys : 4;
       switch (here) {
-        case 1: tile<1>(from, xs, four, k_end, sums[0], 4); break;
-        case 2: tile<2>(from, xs, four, k_end, sums[0], 4); break;
-        case 3: if constexpr (kTile >= 3) tile<3>(from, xs, four, k_end, sums[0], 4); break;
-        case 4: if constexpr (kTile >= 4) tile<4>(from, xs, four, k_end, sums[0], 4); break;
-        case 5: if constexpr (kTile >= 5) tile<5>(from, xs, four, k_end, sums[0], 4); break;
-        default: if constexpr (kTile >= 6) tile<6>(from, xs, four, k_end, sums[0], 4);
+        case 1: tile<1>(from, xs, four, k_end, out, os); break;
+        case 2: tile<2>(from, xs, four, k_end, out, os); break;
+        case 3: if constexpr (kTile >= 3) tile<3>(from, xs, four, k_end, out, os); break;
+        case 4: if constexpr (kTile >= 4) tile<4>(from, xs, four, k_end, out, os); break;
+        case 5: if constexpr (kTile >= 5) tile<5>(from, xs, four, k_end, out, os); break;
+        default: if constexpr (kTile >= 6) tile<6>(from, xs, four, k_end, out, os);
       }
+      if (straight) continue;
       for (int i = 0; i < here; i++) {
         float* to = y + (p + i) * ys + r;
         if (bias != nullptr)
