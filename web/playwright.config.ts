@@ -5,7 +5,7 @@ import type { Machine } from './e2e/server';
 // take what holds for every model; the rest is read on the default one.
 const EVERY_MODEL = /(numbers|walk|generate|change|find|models|play|take)\.spec\.ts/;
 // and what a long text asks of the page, on tiny models that read one
-const LONG = /long-panels\.spec\.ts/;
+const LONG = /long(-panels)?\.spec\.ts/;
 const GALLERY = /gallery\.spec\.ts/;
 
 export default defineConfig<object, { machine: Machine }>({

@@ -79,9 +79,34 @@ async function largest(page: Page): Promise<number> {
   return page.evaluate(() => Math.max(...[...document.querySelectorAll('.pane canvas')].flatMap((canvas) => [(canvas as HTMLCanvasElement).width, (canvas as HTMLCanvasElement).height])));
 }
 
-test.beforeEach(({ machine }) => {
-  test.skip(machine !== 'default', 'the tiny models read fewer pieces');
+test.beforeEach(({ machine }, { title }) => {
+  test.skip((machine === 'default') === title.startsWith('every architecture'), 'the tiny models read fewer pieces');
   test.setTimeout(150_000);
+});
+
+test('every architecture: four steps of a square of 480 pieces, whole and in part, are the engine’s', async ({ page, site, engine }) => {
+  // of the tiny models a letter is a piece
+  const text = WORDS.slice(0, 480);
+  const [block, head] = [1, 1];
+  const stage = await opened(page, site, 'scores', { block: String(block), head: String(head), pin: `blocks.${block}.attn.pattern:${head},300,290` }, text);
+  const all: { site: string; found: Found }[] = [];
+  for (const [stop, step] of ['attn.qk', 'attn.qk_scaled', 'attn.attn_scores', 'attn.pattern'].entries()) {
+    const name = `blocks.${block}.${step}`;
+    if (stop) await stage.getByRole('slider', { name: 'From product to share' }).press('ArrowRight');
+    for (const picture of [whole(stage), part(stage)]) {
+      await expect(picture).toHaveAttribute('data-site', name);
+      const { rows, cols } = await size(picture);
+      for (const [r = 0, c = 0] of [[rows - 1, 0], [rows >> 1, cols >> 1], [rows - 2, cols >> 2]]) all.push({ site: name, found: await cell(picture, r, c) });
+    }
+  }
+  await expect(whole(stage)).toHaveAttribute('data-per-pixel', '2');
+  const shown = ((await stage.locator('.total .num').textContent()) ?? '').replace('−', '-');
+  const [product = NaN] = await engine(text, [{ site: `blocks.${block}.attn.qk`, index: [head, 300, 290] }]);
+  expect(Number(shown)).toBeCloseTo(product, shown.split('.')[1]?.length ?? 0);
+  const seen = all.filter(({ found: { value } }) => value !== -1e30);
+  expect(seen.length).toBeGreaterThan(20);
+  const real = await engine(text, seen.map(({ site: name, found }) => ({ site: name, index: found.index })));
+  seen.forEach(({ site: name, found }, i) => expect(Math.abs(found.value - (real[i] ?? NaN)), `${name} at ${found.index.join()}`).toBeLessThanOrEqual(1e-5 + 1e-4 * Math.abs(found.value)));
 });
 
 test('a pattern of a thousand pieces: every pixel is one of its elements, and the part beside it can be read', async ({ page, site, engine }) => {
