@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Trace } from '../trace/trace';
 import { PLAIN } from '../state/address';
 import { stageById } from '../views/stages';
-import { setFor, STOPS, type Part } from './stops';
+import { headToFollow, setFor, STOPS, type Part } from './stops';
 
 function traceWith(rotary: boolean): Trace {
   const tokens = ['The', '·robots', '·will'].map((display, id) => ({ id, text: display, display, bytes: '', special: false }));
@@ -82,4 +82,12 @@ describe('a stop only sets the address', () => {
     expect(await setFor(position!, traceWith(false), PLAIN)).toMatchObject({ open: 'position', block: null });
     expect(await setFor(position!, traceWith(true), PLAIN)).toMatchObject({ open: 'rope', block: 5 });
   });
+});
+
+it('the head that is followed looks back strongly, but not with all it has, where there is such a one', async () => {
+  const among = (...weights: number[]): Trace => ({ heads: async () => ({ position: 2, heads: weights.map((weight, head) => ({ block: 4, head, key: head === 0 ? 2 : 1, weight, first: 0 })) }) }) as unknown as Trace;
+  // head 0 looks at the position itself
+  expect(await headToFollow(among(0.5, 0.99, 0.7), 2)).toEqual({ block: 4, head: 2 });
+  expect(await headToFollow(among(0.5, 0.99, 0.98), 2)).toEqual({ block: 4, head: 1 });
+  expect(await headToFollow(among(), 2)).toEqual({ block: 0, head: 0 });
 });

@@ -176,17 +176,21 @@ export function stopById(id: string | null): Stop | null {
 /** A head that gives nearly all to one key shows the same whatever is done to its scores. */
 const NOT_ALL = 0.9;
 
-/** What a stop sets. The head is the one that looks back most strongly at this sentence's last position, and not with all it has. */
+/** The head that looks back most strongly from a position, and not with all it has. */
+export async function headToFollow(trace: Trace, pos: number): Promise<{ block: number; head: number }> {
+  const back = (await trace.heads(pos)).heads.filter((each) => each.key !== pos);
+  const best = back.find((each) => each.weight <= NOT_ALL) ?? back[0];
+  return { block: best?.block ?? 0, head: best?.head ?? 0 };
+}
+
+/** What a stop sets. */
 export async function setFor(stop: Stop, trace: Trace, address: Address): Promise<Partial<Address>> {
   // learned positions stand before the blocks, turned ones inside them
   const learned = stop.id === 'position' && trace.has('pos_embed');
   const change: Partial<Address> = { stop: stop.id, open: learned ? 'position' : stop.open, panel: null, pin: [] };
   if (!stop.inBlock || learned) return { ...change, block: null };
   if (address.block !== null) return change;
-  const pos = address.pos ?? trace.nPos - 1;
-  const back = (await trace.heads(pos)).heads.filter((each) => each.key !== pos);
-  const best = back.find((each) => each.weight <= NOT_ALL) ?? back[0];
-  return { ...change, block: best?.block ?? 0, head: best?.head ?? 0 };
+  return { ...change, ...(await headToFollow(trace, address.pos ?? trace.nPos - 1)) };
 }
 
 /** The key that this row of this head attends to most: the one that the panel lists first. */

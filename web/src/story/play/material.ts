@@ -6,6 +6,7 @@ import type { Tensor } from '../../trace/tensor';
 import { inBlock, ratioAt, type Sampling, type Trace } from '../../trace/trace';
 import { indexOfValue, longSum } from '../../views/inspector/live';
 import { keyValueHead } from '../../views/stages/attention/attention';
+import { headToFollow } from '../stops';
 import { fewerRows, sheetOf, strongestCol, type Sheet } from './sheet';
 
 export interface Piece {
@@ -113,9 +114,7 @@ function isSet({ temperature = 1, top_k, top_p, min_p }: Sampling): boolean {
 export async function loadMaterial(trace: Trace, follow: Follow): Promise<Material> {
   const { pos } = follow;
   const { config, traits } = trace.model;
-  const best = follow.block === null ? (await trace.heads(pos)).heads.find((each) => each.key !== pos) : null;
-  const block = follow.block ?? best?.block ?? 0;
-  const head = follow.block === null ? (best?.head ?? follow.head) : follow.head;
+  const { block, head } = follow.block === null ? await headToFollow(trace, pos) : { block: follow.block, head: follow.head };
   const kvHead = keyValueHead(head, config);
   const positions = shownPositions(trace.nPos, pos);
   const row = positions.indexOf(pos);

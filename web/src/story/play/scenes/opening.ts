@@ -38,7 +38,8 @@ export function opening(m: Material, g: Geometry): Scene[] {
     {
       id: 'text', stop: 'text', title: 'A text', lasts: 1.6, main: null,
       words: ['It begins with what you wrote.', ...(m.pieces.length < m.nPos ? [' Of ', { count: m.nPos }, ' pieces these ', { count: m.pieces.length }, ' are followed.'] : [])],
-      draw: (s) => running(joined, evenly(s, 0, 1.2)),
+      // what the film waits with, until it is played
+      draw: () => running(joined),
     },
     {
       id: 'cut', stop: 'pieces', title: 'Cut into pieces', lasts: 1.6, main: null,
