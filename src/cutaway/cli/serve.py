@@ -122,6 +122,8 @@ def _warm(model: Model) -> None:
     with contextlib.suppress(CutawayError):
         model.parameters.read_all()
         model.trace([0]).logits()
+        for text in ("a", "b"):  # the second builds the tokenizer's tables
+            model.encode(text)
 
 
 def _has_screen() -> bool:

@@ -41,7 +41,8 @@ class Limits:
     def for_a_class(self) -> Limits:
         """The same for a hundred readers and more: room for all of them, and for none of them all of it. (A browser
         opens six connections to one address.)"""
-        return replace(self, max_tokens=min(self.max_tokens, 1024), waiting=1024, waiting_each=12, requests=1024, requests_each=16)
+        tokens = min(self.max_tokens, 1024)
+        return replace(self, max_tokens=tokens, waiting=1024, waiting_each=12, requests=1024, requests_each=16)
 
 
 READER = "cutaway.reader"
