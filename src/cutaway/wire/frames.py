@@ -24,8 +24,8 @@ MOST_BYTES = 64 << 20  # of one site's read part, and of one answer
 # A site up to this size is computed whole, once (the trace then remembers it, and its range is exact); of a larger
 # one only what is asked for.
 WHOLE_BYTES = 16 << 20
-# So is one of vectors that stand at positions up to this size: a long text's rows are fetched in parts, and parts that
-# each had a range of their own would not have the same colours.
+# So is one of vectors at positions up to this size: a long text's rows are fetched in parts, which shall not each have
+# a range, and colours, of their own.
 WHOLE_BYTES_OF_ROWS = 64 << 20
 
 Ranges = MutableMapping[str, SiteRange]
