@@ -24,8 +24,8 @@ MOST_BYTES = 64 << 20  # of one site's read part, and of one answer
 # A site up to this size is computed whole, once (the trace then remembers it, and its range is exact); of a larger
 # one only what is asked for.
 WHOLE_BYTES = 16 << 20
-# So is one of vectors at positions up to this size: a long text's rows are fetched in parts, which shall not each have
-# a range, and colours, of their own.
+# So is one of vectors at positions up to this size: a long text's rows are fetched in parts, which
+# shall have one range of colours.
 WHOLE_BYTES_OF_ROWS = 64 << 20
 
 Ranges = MutableMapping[str, SiteRange]
