@@ -120,7 +120,7 @@ test.describe('on a tiny model', () => {
   test('rows scroll under what they are made with; what comes into sight is the engine’s, and where one is, is said', async ({ page, site, engine, api }) => {
     await start(page, site, { open: 'embedding' });
     const rotary = (await api.model()).sites.some(({ template }) => template.endsWith('attn.rot_q'));
-    for (const [stage, query] of Object.entries({ embedding: {}, qkv: { block: '1', head: '2' }, mix: { block: '1', head: '2' }, ...(rotary ? {} : { position: {} }) })) {
+    for (const [stage, query] of Object.entries<Record<string, string>>({ embedding: {}, qkv: { block: '1', head: '2' }, mix: { block: '1', head: '2' }, ...(rotary ? {} : { position: {} }) })) {
       await to(page, { text: LETTERS, open: stage, ...query });
       const pane = page.locator(`[data-stage=${stage}]`);
       const says = pane.getByText(/of 480; the others scroll into sight/).first();
