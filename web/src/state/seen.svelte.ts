@@ -5,12 +5,15 @@
  * `LONG` rows the span is all of them, and nothing is watched.
  */
 import type { Attachment } from 'svelte/attachments';
-import { LONG, type Span } from '../trace/rows';
+import { CHUNK, LONG, type Span } from '../trace/rows';
 
 /** a span starts and ends at a multiple of this, so that a little scrolling changes nothing */
 const STEP = 16;
 
 export interface Sight extends Span {
+  /** the same in whole chunks, so that a little scrolling asks for nothing and paints nothing */
+  readonly start: number;
+  readonly end: number;
   readonly attach: Attachment<HTMLElement>;
 }
 
@@ -84,7 +87,16 @@ export function rowsInSight(rows: () => number, height: () => number): Sight {
     // a shorter text than the one that was looked at
     return seen.from < n ? { from: seen.from, to: Math.min(n, seen.to) } : { from: Math.max(0, n - LONG / 2), to: n };
   });
+  // numbers, not a span: who reads them is told when one changes, and not before
+  const start = $derived(rows() > LONG ? Math.floor(span.from / CHUNK) * CHUNK : 0);
+  const end = $derived(rows() > LONG ? Math.min(rows(), Math.ceil(span.to / CHUNK) * CHUNK) : rows());
   return {
+    get start() {
+      return start;
+    },
+    get end() {
+      return end;
+    },
     get from() {
       return span.from;
     },
